@@ -1,0 +1,56 @@
+# Everything that a fresh machine needs to run, test and try Hotfoot.
+# make setup   .venv with the locked packages, .venv/bin/hotfoot in it
+# make demo    a running instance moves between real hosts (needs root; uses sudo when it is there)
+# make test    lint, unit tests, lab tests
+SHELL := /bin/bash
+UV_VERSION := 0.13.8
+UV := .uv/bin/uv
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo --preserve-env=HOTFOOT_CACHE,HOTFOOT_RUN,CI,TERM")
+
+.PHONY: setup demo test lint unit lab-tests bench clean packages lock
+
+setup: .venv/.installed
+
+# Stamped by what it depends on, so that a second run costs nothing.
+.venv/.installed: requirements.lock pyproject.toml | .packages
+	@python=$$(./tools/find-python) && { [ -x $(UV) ] || { $$python -m venv .uv && .uv/bin/pip install --quiet uv==$(UV_VERSION); }; } && \
+	  { [ -x .venv/bin/python ] || $(UV) venv --quiet --python "$$python" .venv; }
+	@$(UV) pip sync --quiet --compile-bytecode --require-hashes requirements.lock
+	@$(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+	@.venv/bin/python -m compileall -q src
+	@echo "ready: .venv/bin/hotfoot"
+
+# What the machine itself must have; a stamp keeps apt from being asked again.
+.packages: tools/install-packages
+	@./tools/install-packages
+	@touch $@
+
+packages:
+	@rm -f .packages && $(MAKE) --no-print-directory .packages
+
+demo: setup
+	@$(SUDO) .venv/bin/python -m hotfoot.lab.demo $(ARGS)
+
+test: lint unit lab-tests
+
+lint: setup
+	@.venv/bin/ruff check --quiet . && .venv/bin/ruff format --quiet --check . && .venv/bin/mypy --no-error-summary && .venv/bin/lint-imports --no-logo 2>&1 | tail -n 8
+
+unit: setup
+	@.venv/bin/pytest -q -m "not lab"
+
+lab-tests: setup
+	@$(SUDO) .venv/bin/pytest -q -m lab $(ARGS)
+
+bench: setup
+	@$(SUDO) .venv/bin/python benchmarks/against_virsh.py $(ARGS)
+
+# Only labs, caches and what this Makefile made; cached images stay (rm -r /var/cache/hotfoot removes those).
+clean:
+	@if [ -x .venv/bin/hotfoot ]; then $(SUDO) .venv/bin/hotfoot lab down --all; fi
+	@rm -rf .venv .uv .packages .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+
+# After a change of dependencies in pyproject.toml. Names no index, so that it installs from whichever one is configured.
+lock: setup
+	@$(UV) pip compile --quiet --universal --group dev --generate-hashes --no-header --no-emit-index-url --output-file requirements.lock pyproject.toml

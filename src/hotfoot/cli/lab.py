@@ -1,0 +1,340 @@
+"""``hotfoot lab``: real compute hosts on one machine."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hotfoot.cli.options import JsonOption
+from hotfoot.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from hotfoot.lab.spec import Lab
+
+app = typer.Typer(help="Real compute hosts on this machine, to try, test and rehearse with.", no_args_is_help=True)
+instance_app = typer.Typer(help="Add, load and kill the lab's instances.", no_args_is_help=True)
+fault_app = typer.Typer(help="Break something, and mend it.", no_args_is_help=True)
+app.add_typer(instance_app, name="instance")
+app.add_typer(fault_app, name="fault")
+
+NameOption = Annotated[str, typer.Option("--name", help="The lab's name.")]
+HostArgument = Annotated[str, typer.Argument(metavar="HOST", help="A host of the lab, such as n1.")]
+InstanceArgument = Annotated[str, typer.Argument(metavar="INSTANCE", help="An instance of the lab, such as vm1.")]
+RateOption = Annotated[int, typer.Option("--rate", help="MiB/s of memory that the instance rewrites.")]
+AreaOption = Annotated[int, typer.Option("--area", help="MiB of memory that it rewrites, over and over.")]
+MemoryOption = Annotated[int, typer.Option("--memory", help="MiB of memory of an instance.")]
+
+
+def _say(text: str) -> None:
+    typer.secho(f"lab: {text}", err=True, dim=True)
+
+
+def _lab_json(lab: Lab) -> dict[str, Any]:
+    from hotfoot.lab import instances, store
+
+    places = instances.hosts_of(lab)
+    return {
+        "name": lab.name,
+        "cluster_file": str(store.cluster_file_of(lab.name)),
+        "transport": lab.transport,
+        "storage": lab.storage,
+        "accelerator": lab.accelerator,
+        "hosts": [{"name": host.name, "address": host.address} for host in lab.hosts],
+        "instances": [
+            {
+                "name": instance.name,
+                "uuid": str(instance.uuid),
+                "address": instance.address,
+                "host": next(iter(places.get(str(instance.uuid), [])), None),
+            }
+            for instance in lab.instances
+        ],
+    }
+
+
+@app.command()
+def up(
+    name: NameOption = "lab",
+    hosts: Annotated[int, typer.Option(help="How many hosts.")] = 3,
+    instances: Annotated[int, typer.Option(help="How many instances to start with.")] = 2,
+    transport: Annotated[str, typer.Option(help="How libvirt is reached: tls, ssh or tcp.")] = "tls",
+    storage: Annotated[
+        str, typer.Option(help="Shared storage: glusterfs, nfs, or none [default: what this kernel has].")
+    ] = "",
+    link_rate: Annotated[str, typer.Option(help="Speed of each host's link, such as 200mbit.")] = "1gbit",
+    memory: MemoryOption = 256,
+    rate: RateOption = 0,
+    area: AreaOption = 16,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring up hosts with systemd, libvirtd, sshd and shared storage, and instances on them."""
+    from hotfoot.lab import lifecycle, spec, store
+    from hotfoot.lab.instances import Load
+    from hotfoot.lab.storage import default_storage
+
+    spec.check_choice(transport, spec.Transport, "transport")
+    if storage:
+        spec.check_choice(storage, spec.Storage, "storage")
+    lab = lifecycle.up(
+        name,
+        host_count=hosts,
+        instance_count=instances,
+        transport=transport,  # type: ignore[arg-type]
+        storage_kind=storage or default_storage(),  # type: ignore[arg-type]
+        link_rate=link_rate,
+        memory_mib=memory,
+        load=Load(rate, area),
+        say=_say,
+    )
+    if as_json:
+        typer.echo(json.dumps(_lab_json(lab)))
+        return
+    _print_instances_and_hosts(lab)
+    typer.echo(f"\nTry it:\n  export HOTFOOT_CLUSTER={store.cluster_file_of(name)}\n  hotfoot ls")
+    if lab.instances and len(lab.hosts) > 1:
+        typer.echo(f"  hotfoot migrate {lab.instances[0].name}")
+    typer.echo(f"  hotfoot lab down{'' if name == 'lab' else f' --name {name}'}")
+
+
+@app.command()
+def down(
+    name: NameOption = "lab",
+    every: Annotated[bool, typer.Option("--all", help="Remove every lab of this machine.")] = False,
+) -> None:
+    """Remove a lab, running or killed, with all that belongs to it."""
+    from hotfoot.lab import lifecycle
+
+    if every:
+        gone = lifecycle.down_all()
+        typer.echo(f"Removed {', '.join(gone)}." if gone else "There is no lab.")
+    elif lifecycle.down(name):
+        typer.echo(f"Lab {name} is gone.")
+    else:
+        typer.echo(f"There is no lab {name}.")
+
+
+@app.command()
+def status(name: NameOption = "lab", as_json: JsonOption = False) -> None:
+    """Show a lab's hosts and instances as they are now."""
+    from hotfoot.lab import store
+
+    lab = store.load(name)
+    if as_json:
+        from hotfoot.lab.status import host_states
+
+        states = host_states(lab)
+        found = _lab_json(lab)
+        for host in found["hosts"]:
+            host |= {"state": states[host["name"]].state, "memory_bytes": states[host["name"]].memory_bytes}
+        typer.echo(json.dumps(found))
+        return
+    _print_instances_and_hosts(lab)
+    typer.echo(f"\nexport HOTFOOT_CLUSTER={store.cluster_file_of(name)}")
+
+
+def _print_instances_and_hosts(lab: Lab) -> None:
+    from hotfoot.lab.status import host_states, instance_states
+
+    typer.echo(
+        f"Lab {lab.name}: libvirt over {lab.transport}, storage {lab.storage}, links of {lab.link_rate}, "
+        f"{lab.accelerator.upper()}\n"
+    )
+    states = host_states(lab)
+    print_table(
+        ["HOST", "ADDRESS", "STATE", "MEMORY"],
+        [
+            [
+                host.name,
+                host.address,
+                states[host.name].state,
+                f"{states[host.name].memory_bytes / 2**20:.0f} MiB",
+            ]
+            for host in lab.hosts
+        ],
+    )
+    if lab.instances:
+        typer.echo()
+        print_table(
+            ["INSTANCE", "ADDRESS", "HOST", "MEMORY", "WITNESS"],
+            [
+                [s.instance.name, s.instance.address, s.host, f"{s.instance.memory_mib} MiB", s.witness]
+                for s in instance_states(lab)
+            ],
+        )
+
+
+@app.command("exec", context_settings={"allow_interspersed_args": False})
+def execute(
+    host: HostArgument,
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="What to run there, as root.")],
+    name: NameOption = "lab",
+) -> None:
+    """Run a command on a host, as root; its exit status is passed on."""
+    _become(name, host, command[1:] if command[0] == "--" else command)
+
+
+@app.command()
+def shell(host: HostArgument, name: NameOption = "lab") -> None:
+    """Open a shell on a host."""
+    _become(name, host, ["bash", "-l"])
+
+
+def _become(lab_name: str, host_name: str, command: list[str]) -> None:
+    from hotfoot.lab import namespaces, store
+
+    lab = store.load(lab_name)
+    argv = [*namespaces.host_argv(lab, lab.host(host_name)), *command]
+    os.execvp(argv[0], argv)
+
+
+@app.command()
+def shape(
+    host: HostArgument,
+    rate: Annotated[str, typer.Argument(metavar="RATE", help="Such as 200mbit or 1gbit.")],
+    name: NameOption = "lab",
+) -> None:
+    """Limit the speed of a host's link, in both directions."""
+    from hotfoot.lab import namespaces, network, store
+
+    lab = store.load(name)
+    found = lab.host(host)
+    namespaces.host_argv(lab, found)
+    network.shape(lab.supervisor_pid, found, found.init_pid, rate)
+    typer.echo(f"The link of {host} carries {rate}.")
+
+
+@app.command()
+def verify(
+    instances: Annotated[
+        list[str] | None, typer.Argument(metavar="[INSTANCE]...", help="Instances [default: all].")
+    ] = None,
+    name: NameOption = "lab",
+    as_json: JsonOption = False,
+) -> None:
+    """Prove that instances are whole: every memory page, every disk block, never restarted, in one place."""
+    from dataclasses import asdict
+
+    from hotfoot.lab import store
+    from hotfoot.lab.instances import verify_all
+
+    results = verify_all(store.load(name), instances or [])
+    if as_json:
+        typer.echo(json.dumps({"instances": [asdict(result) for result in results]}))
+    else:
+        for result in results:
+            if result.whole:
+                typer.echo(
+                    f"{result.instance} on {result.host}: whole. {result.pages} memory pages and {result.blocks} disk "
+                    f"blocks are as written; up {result.uptime_s:.0f} s without a restart."
+                )
+            else:
+                typer.secho(f"{result.instance}: NOT WHOLE: {'; '.join(result.faults)}.", fg="red")
+    if not all(result.whole for result in results):
+        raise typer.Exit(1)
+
+
+@instance_app.command("add")
+def instance_add(
+    instance: Annotated[str | None, typer.Argument(metavar="[INSTANCE]", help="Its name [default: the next].")] = None,
+    name: NameOption = "lab",
+    host: Annotated[str | None, typer.Option(help="On this host [default: the one with the fewest].")] = None,
+    memory: MemoryOption = 256,
+    rate: RateOption = 0,
+    area: AreaOption = 16,
+    as_json: JsonOption = False,
+) -> None:
+    """Start one more instance, and wait until it answers."""
+    from hotfoot.lab import store
+    from hotfoot.lab.instances import Load, add
+
+    added = add(name, instance, host, memory, Load(rate, area))
+    found = next(each for each in _lab_json(store.load(name))["instances"] if each["uuid"] == str(added.uuid))
+    if as_json:
+        typer.echo(json.dumps(found))
+    else:
+        typer.echo(f"{added.name} runs on {found['host']} and answers at {added.address}.")
+
+
+@instance_app.command("kill")
+def instance_kill(instance: InstanceArgument, name: NameOption = "lab") -> None:
+    """End an instance and remove its disk."""
+    from hotfoot.lab.instances import kill
+
+    typer.echo(f"{kill(name, instance).name} is gone.")
+
+
+@instance_app.command("load")
+def instance_load(
+    instance: InstanceArgument, name: NameOption = "lab", rate: RateOption = 0, area: AreaOption = 16
+) -> None:
+    """Set how much memory an instance rewrites, and how fast."""
+    from hotfoot.lab import store
+    from hotfoot.lab.instances import Load, set_load
+
+    lab = store.load(name)
+    now = set_load(lab, lab.instance(instance), Load(rate, area))
+    typer.echo(f"{instance} rewrites {now.area_mib} MiB at {now.rate_mib} MiB/s.")
+
+
+@fault_app.command("cut-link")
+def fault_cut_link(host: HostArgument, name: NameOption = "lab") -> None:
+    """Cut a host's management link (storage and migrations too; not its instances' network)."""
+    from hotfoot.lab import faults, store
+
+    lab = store.load(name)
+    faults.cut_link(lab, lab.host(host))
+    typer.echo(f"The link of {host} is cut; `hotfoot lab fault mend-link {host}` mends it.")
+
+
+@fault_app.command("mend-link")
+def fault_mend_link(host: HostArgument, name: NameOption = "lab") -> None:
+    """Mend a link that was cut."""
+    from hotfoot.lab import faults, store
+
+    lab = store.load(name)
+    faults.mend_link(lab, lab.host(host))
+    typer.echo(f"The link of {host} is whole.")
+
+
+@fault_app.command("kill-libvirtd")
+def fault_kill_libvirtd(host: HostArgument, name: NameOption = "lab") -> None:
+    """Kill -9 a host's libvirtd (systemd starts it again)."""
+    from hotfoot.lab import faults, store
+
+    lab = store.load(name)
+    faults.kill_libvirtd(lab, lab.host(host))
+    typer.echo(f"libvirtd of {host} was killed.")
+
+
+@fault_app.command("kill-qemu")
+def fault_kill_qemu(
+    instance: InstanceArgument,
+    name: NameOption = "lab",
+    host: Annotated[str | None, typer.Option(help="On this host, when it is on two in the middle of a move.")] = None,
+) -> None:
+    """Kill -9 an instance's QEMU."""
+    from hotfoot.lab import faults, store
+
+    where = faults.kill_qemu(store.load(name), instance, host)
+    typer.echo(f"QEMU of {instance} on {where} was killed.")
+
+
+@fault_app.command("kill-host")
+def fault_kill_host(host: HostArgument, name: NameOption = "lab") -> None:
+    """End a whole host at once, as a power cut would."""
+    from hotfoot.lab import faults, store
+
+    faults.kill_host(name, store.load(name).host(host))
+    typer.echo(f"Host {host} was killed; `hotfoot lab fault start-host {host}` starts it again.")
+
+
+@fault_app.command("start-host")
+def fault_start_host(host: HostArgument, name: NameOption = "lab") -> None:
+    """Start a host that was killed; its disk is as it left it."""
+    from hotfoot.lab import lifecycle
+
+    lifecycle.start_host(name, host)
+    typer.echo(f"Host {host} is up.")

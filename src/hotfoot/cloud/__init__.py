@@ -1,0 +1,1 @@
+"""Where instances live: one Protocol, one adapter for each kind of cloud."""

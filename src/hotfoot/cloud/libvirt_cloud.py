@@ -1,0 +1,243 @@
+"""The libvirt adapter: hosts of a cluster file, each with its own libvirt, moved between peer to peer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import libvirt
+
+from hotfoot.cloud import libvirt_host as asked
+from hotfoot.cloud.host_files import answer, question
+from hotfoot.cloud.libvirt_errors import Asked, sentence
+from hotfoot.cloud.libvirt_job import totals_of
+from hotfoot.cloud.libvirt_links import HostSilent, Links
+from hotfoot.cloud.libvirt_order import flags, parameters
+from hotfoot.cloud.libvirt_uri import Endpoint, peer_uri
+from hotfoot.cloud.neighbours import addresses_of
+from hotfoot.cloud.protocol import MoveEnded
+from hotfoot.errors import HotfootError
+from hotfoot.inventory import Host, Instance, Snapshot
+from hotfoot.migration.facts import HostFiles, PairFacts
+from hotfoot.migration.options import Order
+from hotfoot.migration.proof import Sighting
+from hotfoot.migration.result import JobTotals
+from hotfoot.migration.sample import JobSample
+
+RemoteShell = Callable[[str, str, float], Awaitable[str]]
+"""Runs a shell script on a host (host, script, timeout in s) and returns its output; raises HotfootError."""
+
+LOOK_TIMEOUT_S = 15.0
+FILES_TIMEOUT_S = 15.0
+AGENT_TIMEOUT_S = 1.5
+"""A guest agent that hangs must not hold up the move of its instance."""
+JOB_TIMEOUT_S = 5.0
+
+
+class LibvirtCloud:
+    """Hosts that are asked directly; implements ``cloud.protocol.Cloud``."""
+
+    def __init__(
+        self, endpoints: Mapping[str, Endpoint], shell: RemoteShell, stream_network: str | None = None
+    ) -> None:
+        self._links = Links(endpoints)
+        self._shell = shell
+        self._stream_network = stream_network
+
+    @property
+    def threads_left(self) -> bool:
+        """Whether a call that never returned still holds a thread."""
+        return self._links.threads_left
+
+    async def look(self) -> Snapshot:
+        """Return all hosts and instances."""
+        seen = await asyncio.gather(*(self._look_at(host) for host in self._links.names))
+        return Snapshot(
+            hosts=tuple(host for host, _ in seen),
+            instances=tuple(instance for _, instances in seen for instance in instances),
+        )
+
+    async def _look_at(self, name: str) -> tuple[Host, tuple[Instance, ...]]:
+        address = self._links.endpoint(name).address
+        try:
+            return await self._links.ask(
+                name, lambda connection: asked.look(connection, name, address), LOOK_TIMEOUT_S
+            )
+        except HostSilent as silent:
+            return Host(name=name, address=address, problem=str(silent)), ()
+        except libvirt.libvirtError as error:
+            return Host(name=name, address=address, problem=self._said(name, error)), ()
+
+    async def examine(self, instance: Instance, destination: str) -> PairFacts:
+        """Look at both hosts at the same time."""
+        paths = [disk.source for disk in instance.disks if disk.on_host and disk.source]
+        bridges = [
+            card.source for card in instance.interfaces if card.kind in ("bridge", "direct") and card.source
+        ]
+        try:
+            xml, job, source_files, destination_files = await asyncio.gather(
+                self._links.ask(instance.host, lambda connection: asked.live_xml(connection, instance.uuid)),
+                self.job(instance.host, instance.uuid),
+                self._files(instance.host, question(paths, ())),
+                self._files(destination, question([*paths, *instance.boot_files], bridges)),
+            )
+            ask = partial(self._links.ask, destination)
+            cpu, machine, networks, pools = await asyncio.gather(
+                ask(lambda connection: asked.cpu_problem(connection, instance, xml, destination)),
+                ask(lambda connection: asked.machine_problem(connection, instance, destination)),
+                ask(lambda connection: asked.missing_networks(connection, instance)),
+                ask(asked.pool_folders),
+            )
+        except libvirt.libvirtError as error:
+            raise HotfootError(self._said(destination, error)) from error
+        return PairFacts(
+            destination=destination,
+            job_under_way=job is not None,
+            source_files=source_files,
+            destination_files=destination_files,
+            cpu_problem=cpu,
+            machine_problem=machine,
+            missing_networks=networks,
+            pool_folders=pools,
+            stream_address=self._stream_address(destination, destination_files),
+            stream_network=self._stream_network,
+        )
+
+    def _stream_address(self, host: str, files: HostFiles) -> str | None:
+        declared = self._links.endpoint(host).stream_address
+        if declared or not self._stream_network:
+            return declared
+        network = ip_network(self._stream_network)
+        return next((address for address in files.addresses if ip_address(address) in network), None)
+
+    async def _files(self, host: str, script: str) -> HostFiles:
+        try:
+            return answer(await self._shell(host, script, FILES_TIMEOUT_S))
+        except HotfootError as error:
+            return HostFiles(problem=str(error))
+
+    async def addresses(self, instance: Instance) -> tuple[str, ...]:
+        """Return what the definition, the agent, leases and ARP tables know."""
+        found: tuple[str, ...] = ()
+        with suppress(HostSilent, TimeoutError, libvirt.libvirtError):
+            found = await asyncio.wait_for(
+                self._links.ask(instance.host, lambda connection: asked.addresses(connection, instance.uuid)),
+                AGENT_TIMEOUT_S,
+            )
+        near = addresses_of(card.mac for card in instance.interfaces)
+        return tuple(dict.fromkeys((*instance.addresses, *found, *near)))
+
+    async def migrate(self, order: Order, on_iteration: Callable[[], None]) -> None:
+        """Move the instance by ``virDomainMigrateToURI3``, which returns when all is done."""
+        loop = asyncio.get_running_loop()
+        peer = peer_uri(self._links.endpoint(order.destination))
+
+        def iteration(*_: object) -> None:
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(on_iteration)
+
+        def move(connection: Any) -> None:
+            domain = connection.lookupByUUIDString(order.uuid)
+            if order.options.max_downtime_ms is not None:
+                domain.migrateSetMaxDowntime(order.options.max_downtime_ms)
+            event = connection.domainEventRegisterAny(
+                domain, libvirt.VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION, iteration, None
+            )
+            try:
+                domain.migrateToURI3(peer, parameters(order), flags(order))
+            finally:
+                with suppress(libvirt.libvirtError):
+                    connection.domainEventDeregisterAny(event)
+
+        try:
+            await self._links.ask(order.source, move, timeout_s=None)
+        except libvirt.libvirtError as error:
+            aborted = error.get_error_code() == libvirt.VIR_ERR_OPERATION_ABORTED
+            raise MoveEnded(sentence(str(error), self._moving(order)), aborted=aborted) from error
+        except HostSilent as silent:
+            raise MoveEnded(sentence(str(silent), self._moving(order, source_lost=True))) from silent
+
+    async def totals(self, order: Order) -> JobTotals:
+        """Return the account that the destination keeps after a migration."""
+        with suppress(HostSilent):
+            stats = await self._links.ask(
+                order.destination,
+                lambda connection: asked.completed_stats(connection, order.uuid),
+                JOB_TIMEOUT_S,
+            )
+            return totals_of(stats)
+        return JobTotals()
+
+    async def job(self, host: str, uuid: str) -> JobSample | None:
+        """Return one look at an outgoing migration."""
+        with suppress(HostSilent):
+            return await self._links.ask(
+                host, lambda connection: asked.job(connection, uuid, time.monotonic()), JOB_TIMEOUT_S
+            )
+        return None
+
+    async def jobs(self) -> Mapping[tuple[str, str, str], JobSample]:
+        """Return all outgoing migrations of hosts that answer."""
+
+        async def of(host: str) -> list[tuple[str, str, JobSample]]:
+            with suppress(HostSilent, libvirt.libvirtError):
+                return await self._links.ask(
+                    host, lambda connection: asked.jobs(connection, time.monotonic()), JOB_TIMEOUT_S
+                )
+            return []
+
+        names = self._links.names
+        found = await asyncio.gather(*(of(host) for host in names))
+        return {
+            (host, uuid, name): sample
+            for host, samples in zip(names, found, strict=True)
+            for uuid, name, sample in samples
+        }
+
+    async def abort(self, host: str, uuid: str) -> bool:
+        """Abort the job of an instance; False when there is none, or it has just ended."""
+        try:
+            await self._links.ask(host, lambda connection: connection.lookupByUUIDString(uuid).abortJob())
+        except libvirt.libvirtError as error:
+            if error.get_error_code() in (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN):
+                return False
+            raise HotfootError(self._said(host, error)) from error
+        return True
+
+    async def sightings(self, uuid: str) -> tuple[Sighting, ...]:
+        """Ask every host about one UUID."""
+
+        async def by(host: str) -> Sighting:
+            try:
+                return await self._links.ask(host, lambda connection: asked.sighting(connection, host, uuid))
+            except HostSilent as silent:
+                return Sighting(host=host, problem=str(silent))
+            except libvirt.libvirtError as error:
+                return Sighting(host=host, problem=self._said(host, error))
+
+        return tuple(await asyncio.gather(*(by(host) for host in self._links.names)))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._links.close()
+
+    def _said(self, host: str, error: libvirt.libvirtError) -> str:
+        endpoint = self._links.endpoint(host)
+        return sentence(str(error), Asked(host=host, transport=endpoint.transport, port=endpoint.port_in_use))
+
+    def _moving(self, order: Order, *, source_lost: bool = False) -> Asked:
+        source, destination = self._links.endpoint(order.source), self._links.endpoint(order.destination)
+        return Asked(
+            host=order.source,
+            transport=source.transport,
+            port=source.port_in_use,
+            destination=order.destination,
+            destination_port=destination.port_in_use,
+            instance=order.name,
+            source_lost=source_lost,
+        )

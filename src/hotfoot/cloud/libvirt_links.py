@@ -1,0 +1,165 @@
+"""Connections to libvirt: opened once per host, asked in threads, and never waited for without an end."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import cache
+from typing import Any, TypeVar
+
+import libvirt
+
+from hotfoot.cloud.libvirt_errors import Asked, sentence
+from hotfoot.cloud.libvirt_uri import Endpoint, controller_uri
+from hotfoot.errors import HotfootError
+
+Answer = TypeVar("Answer")
+
+OPEN_TIMEOUT_S = 8.0
+"""A host that is switched off takes 3 s (no ARP answer); a daemon started by its socket up to 2 s."""
+ASK_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 0.5
+KEEPALIVE_S, KEEPALIVE_COUNT = 5, 3
+
+
+class HostSilent(HotfootError):
+    """A host's libvirt cannot be reached or does not answer; the message says why and what to do."""
+
+
+class Links:
+    """One libvirt connection per host, opened when first asked and again after it broke.
+
+    Invariant: no call lasts longer than its timeout. The thread of a call that timed out is left behind
+    (libvirt has no way to cancel one); ``threads_left`` says whether there is any, since it would hold up
+    the exit.
+    """
+
+    def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
+        self._endpoints = dict(endpoints)
+        self._opening: dict[str, asyncio.Task[Any]] = {}
+        self.threads_left = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The hosts, in the order of the cluster file."""
+        return tuple(self._endpoints)
+
+    def endpoint(self, host: str) -> Endpoint:
+        """Return how a host is reached."""
+        return self._endpoints[host]
+
+    async def ask(
+        self, host: str, question: Callable[[Any], Answer], timeout_s: float | None = ASK_TIMEOUT_S
+    ) -> Answer:
+        """Run a question (given the ``virConnect``) in a thread and return its answer.
+
+        Raises HostSilent when the host cannot be reached or does not answer in time; a ``libvirtError`` of
+        the question itself is passed on, unless the connection broke.
+        """
+        connection = await self._connection(host)
+        try:
+            return await self.in_thread(lambda: question(connection), timeout_s)
+        except TimeoutError:
+            self.drop(host)
+            raise HostSilent(
+                f"libvirt on {host} takes connections, but did not answer within {timeout_s:.0f} s; look at"
+                f" `systemctl status libvirtd` there."
+            ) from None
+        except libvirt.libvirtError as error:
+            if await self.alive(host):
+                raise
+            self.drop(host)
+            raise HostSilent(self._why(host, error)) from error
+
+    async def alive(self, host: str) -> bool:
+        """Whether the connection to a host is open; never opens one."""
+        opening = self._opening.get(host)
+        if opening is None or not opening.done() or opening.cancelled() or opening.exception():
+            return False
+        with suppress(libvirt.libvirtError):
+            return bool(opening.result().isAlive())
+        return False
+
+    def drop(self, host: str) -> None:
+        """Forget the connection to a host, so that the next question opens a new one."""
+        self._opening.pop(host, None)
+
+    async def in_thread(self, call: Callable[[], Answer], timeout_s: float | None) -> Answer:
+        """Run a blocking call in a thread; raises TimeoutError, and leaves the thread behind then."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+
+        def settle(answer: Answer | None, error: BaseException | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(answer)  # type: ignore[arg-type]
+            else:
+                future.set_exception(error)
+
+        def work() -> None:
+            answer, error = None, None
+            try:
+                answer = call()
+            except Exception as caught:
+                error = caught
+            with suppress(RuntimeError):  # the loop is closed: nobody waits for this any more
+                loop.call_soon_threadsafe(settle, answer, error)
+
+        threading.Thread(target=work, name="libvirt call", daemon=True).start()
+        try:
+            return await asyncio.wait_for(future, timeout_s)
+        except TimeoutError:
+            self.threads_left = True
+            raise
+
+    async def close(self) -> None:
+        """Close what is open; a connection to a host that has gone is left to the exit of the process."""
+        opened = [host for host in self._opening if await self.alive(host)]
+        connections = [self._opening.pop(host).result() for host in opened]
+
+        async def shut(connection: Any) -> None:
+            with suppress(TimeoutError, libvirt.libvirtError):
+                await self.in_thread(connection.close, CLOSE_TIMEOUT_S)
+
+        await asyncio.gather(*(shut(connection) for connection in connections))
+
+    async def _connection(self, host: str) -> Any:
+        opening = self._opening.get(host)
+        if opening is not None and opening.done() and not await self.alive(host):
+            opening = None
+        if opening is None:
+            opening = self._opening[host] = asyncio.create_task(self._open(host))
+        return await asyncio.shield(opening)
+
+    async def _open(self, host: str) -> Any:
+        _start_events()
+        uri = controller_uri(self._endpoints[host])
+        try:
+            connection = await self.in_thread(lambda: libvirt.open(uri), OPEN_TIMEOUT_S)
+        except TimeoutError:
+            raise HostSilent(self._why(host, "timed out")) from None
+        except libvirt.libvirtError as error:
+            raise HostSilent(self._why(host, error)) from error
+        connection.setKeepAlive(KEEPALIVE_S, KEEPALIVE_COUNT)
+        return connection
+
+    def _why(self, host: str, error: libvirt.libvirtError | str) -> str:
+        endpoint = self._endpoints[host]
+        asked = Asked(host=host, transport=endpoint.transport, port=endpoint.port_in_use)
+        return sentence(str(error), asked)
+
+
+@cache
+def _start_events() -> None:
+    """Run libvirt's event loop in a thread for the life of the process; keepalive and events need it."""
+    libvirt.registerErrorHandler(lambda _context, _error: None, None)  # else it prints every error itself
+    libvirt.virEventRegisterDefaultImpl()
+
+    def run() -> None:
+        while True:
+            libvirt.virEventRunDefaultImpl()
+
+    threading.Thread(target=run, name="libvirt events", daemon=True).start()

@@ -1,0 +1,29 @@
+"""The cluster file: what the operator declares, typed, and answered with one sentence per mistake."""
+
+from hotfoot.cluster.file import load
+from hotfoot.cluster.model import (
+    Cluster,
+    Host,
+    Libvirt,
+    MigrationNetwork,
+    Policy,
+    Ssh,
+    Storage,
+    StorageType,
+    Transport,
+)
+from hotfoot.cluster.rate import parse_rate
+
+__all__ = [
+    "Cluster",
+    "Host",
+    "Libvirt",
+    "MigrationNetwork",
+    "Policy",
+    "Ssh",
+    "Storage",
+    "StorageType",
+    "Transport",
+    "load",
+    "parse_rate",
+]

@@ -1,0 +1,122 @@
+"""What is wrong between keys that are right each by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from hotfoot.cluster.model import Host, Libvirt, MigrationNetwork, Storage, in_network
+from hotfoot.cluster.sentences import place_name
+from hotfoot.cluster.yaml_lines import Document, Mistake
+
+_Section = TypeVar("_Section", bound=BaseModel)
+
+
+def contradictions(document: Document) -> Iterator[Mistake]:
+    """Compare whatever parts of the file are valid by themselves, so that all mistakes are told at once."""
+    yield from _duplicates(document)
+    yield from _libvirt(document)
+    yield from _migration_addresses(document)
+    yield from _storage(document)
+
+
+def _libvirt(document: Document) -> Iterator[Mistake]:
+    libvirt = _section(document, "libvirt", Libvirt)
+    if libvirt is None:
+        return
+    if libvirt.pki is not None and libvirt.transport != "tls":
+        yield Mistake(
+            document.line(("libvirt", "pki")),
+            f"libvirt.pki is only for transport tls, but the transport is {libvirt.transport}",
+        )
+    if libvirt.port is not None and libvirt.transport == "ssh":
+        yield Mistake(
+            document.line(("libvirt", "port")),
+            "libvirt.port is only for transport tls and tcp; the port of sshd is ssh.port",
+        )
+
+
+def _migration_addresses(document: Document) -> Iterator[Mistake]:
+    migration = _section(document, "migration", MigrationNetwork)
+    if migration is None or migration.network is None:
+        return
+    for index, entry in enumerate(_raw_list(document, "hosts")):
+        address = _address(entry.get("migration_address")) if isinstance(entry, dict) else None
+        if address is not None and in_network(address, migration.network) is False:
+            place = ("hosts", index, "migration_address")
+            yield Mistake(
+                document.line(place),
+                f"{place_name(document, place)} {address} is outside migration.network {migration.network}",
+            )
+
+
+def _storage(document: Document) -> Iterator[Mistake]:
+    first: dict[str, int] = {}
+    for index, entry in enumerate(_raw_list(document, "storage")):
+        try:
+            storage = Storage.model_validate(entry)
+        except ValidationError:
+            continue
+        line = document.line(("storage", index, "path"))
+        if storage.path in first:
+            yield Mistake(
+                line, f"storage {storage.path} is declared twice, first in line {first[storage.path]}"
+            )
+        first.setdefault(storage.path, line)
+
+
+def _duplicates(document: Document) -> Iterator[Mistake]:
+    """Compare names and addresses one by one, so that a mistake beside them does not hide a duplicate."""
+    names: dict[str, tuple[int, int]] = {}
+    addresses: dict[str, tuple[int, int]] = {}
+    for index, entry in enumerate(_raw_list(document, "hosts")):
+        name = entry.get("name") if isinstance(entry, dict) else None
+        if not isinstance(name, str):
+            continue
+        line = document.line(("hosts", index, "name"))
+        if name in names:
+            yield Mistake(line, f"a second host is named {name}, as the one in line {names[name][1]}")
+        names.setdefault(name, (index, line))
+    for index, entry in enumerate(_raw_list(document, "hosts")):
+        own = {
+            key: address
+            for key in ("address", "migration_address")
+            if isinstance(entry, dict) and (address := _address(entry.get(key))) is not None
+        }
+        for key, address in own.items():
+            line = document.line(("hosts", index, key))
+            place = place_name(document, ("hosts", index, key))
+            if addresses.get(address, (index, 0))[0] != index:
+                other, other_line = addresses[address]
+                yield Mistake(
+                    line,
+                    f"{place} {address} belongs already to {place_name(document, ('hosts', other))} "
+                    f"in line {other_line}",
+                )
+            elif names.get(address, (index, 0))[0] != index:
+                yield Mistake(line, f"{place} {address} is the name of the host in line {names[address][1]}")
+            addresses.setdefault(address, (index, line))
+
+
+def _address(raw: object) -> str | None:
+    """Give the canonical spelling, in which equal addresses are equal; None for what is none."""
+    probe = {"name": "any", "address": raw}
+    try:
+        return Host.model_validate(probe).address
+    except ValidationError:
+        return None
+
+
+def _section(document: Document, key: str, model: type[_Section]) -> _Section | None:
+    raw: Any = document.value.get(key, {})
+    try:
+        return model.model_validate(raw)
+    except ValidationError:
+        return None
+
+
+def _raw_list(document: Document, key: str) -> list[Any]:
+    raw = document.value.get(key)
+    return raw if isinstance(raw, list) else []

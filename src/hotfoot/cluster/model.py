@@ -1,0 +1,255 @@
+"""What a cluster file says: immutable, typed, each key checked by itself.
+
+What contradicts between keys, and what the file system says about the named files, is judged in
+``contradictions``; where a mistake stands in the file is known to ``file``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, ValidationInfo
+from pydantic.json_schema import WithJsonSchema
+
+from hotfoot.cluster.rate import RATE_EXAMPLES, RATE_PATTERN, parse_rate
+from hotfoot.errors import ExitStatus, HotfootError
+
+Transport = Literal["tls", "ssh", "tcp"]
+StorageType = Literal["nfs", "glusterfs", "cephfs", "ocfs2", "gfs2", "local"]
+
+_DNS_NAME = re.compile(
+    r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?"
+)  # underscores: not in RFC 1123, yet in many a data centre
+_SMALLEST_BANDWIDTH_BYTES_PER_S = 125_000
+# Both would end or split a word of an ssh_config file, where there is no way to escape them.
+_UNSAFE_IN_PATH = re.compile(r'["\x00-\x1f\x7f]|\$\{')
+
+
+def _name(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}", text) is None:
+        raise ValueError(f'must be made of letters, digits, ".", "_" and "-", not "{text}"')
+    return text
+
+
+def _user(text: str) -> str:
+    # Never a leading dash (ssh would read an option) and nothing that ssh_config splits or expands.
+    if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.@+\\-]{0,255}", text) is None:
+        raise ValueError(f'must be a user name, not "{text}"')
+    return text
+
+
+def _address(text: str) -> str:
+    """Give an IP address in its one canonical spelling, or a DNS name in lower case."""
+    try:
+        ip = ipaddress.ip_address(text)
+    except ValueError:
+        looks_numeric = re.fullmatch(r"[0-9.]+|.*:.*", text) is not None
+        if looks_numeric or len(text) > 253 or _DNS_NAME.fullmatch(text) is None:
+            raise ValueError(f'must be an IP address or a DNS name, not "{text}"') from None
+        return text.lower().rstrip(".")
+    if ip.is_unspecified or ip.is_multicast or "%" in text:
+        raise ValueError(f'must be an address that other hosts can reach, not "{text}"')
+    return str(ip)
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        pass
+    try:
+        meant = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f'must be a network such as 10.77.0.0/24, not "{text}"') from None
+    raise ValueError(f'must be the address of a network, not of one host: write {meant} instead of "{text}"')
+
+
+def _path(value: object, info: ValidationInfo) -> object:
+    """Resolve ``~`` and what is relative to the cluster file's folder (validation context ``folder``)."""
+    if not isinstance(value, str):
+        if isinstance(value, Path):
+            return value
+        raise ValueError("must be the path of a file or folder")
+    if not value or _UNSAFE_IN_PATH.search(value):
+        raise ValueError("must be a path that is not empty, without quotes, control characters and ${")
+    try:
+        path = Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError(f'begins with "~" of a user whom this machine does not know: "{value}"') from None
+    folder: Path | None = (info.context or {}).get("folder")
+    return folder / path if folder is not None else path
+
+
+def _host_path(text: str) -> str:
+    if not text.startswith("/") or any(part == ".." for part in text.split("/")):
+        raise ValueError(f'must be an absolute path on the hosts, not "{text}"')
+    return "/" + "/".join(part for part in text.split("/") if part not in ("", "."))
+
+
+def _bandwidth(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, str):
+        raise ValueError(f"must be a rate with its unit, such as {' or '.join(RATE_EXAMPLES)}")
+    rate = parse_rate(value)
+    if rate < _SMALLEST_BANDWIDTH_BYTES_PER_S:
+        raise ValueError("must be at least 1Mbit/s; leave the key out for no limit")
+    return rate
+
+
+_Name = Annotated[str, AfterValidator(_name)]
+_Address = Annotated[str, AfterValidator(_address)]
+_LocalPath = Annotated[Path, BeforeValidator(_path)]
+_Port = Annotated[int, Strict(), Field(ge=1, le=65535)]
+_Rate = Annotated[
+    int,
+    BeforeValidator(_bandwidth),
+    WithJsonSchema({"type": "string", "pattern": RATE_PATTERN, "examples": list(RATE_EXAMPLES)}),
+]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+class Ssh(_Section):
+    """How to reach a host by SSH; what is left out is taken from the operator's own ssh configuration."""
+
+    user: Annotated[str, AfterValidator(_user)] | None = Field(default=None, description="User to log in as.")
+    port: _Port | None = Field(default=None, description="Port of sshd.")
+    key: _LocalPath | None = Field(
+        default=None, description="Private key file; relative to this file's folder."
+    )
+    known_hosts: _LocalPath | None = Field(
+        default=None, description="File with the hosts' public keys; relative to this file's folder."
+    )
+    sudo: bool = Field(default=False, description="Run commands on the host by sudo, without a password.")
+
+
+class Libvirt(_Section):
+    """How to talk to libvirt on each host."""
+
+    transport: Transport = Field(
+        default="tls", description="tls (certificates), ssh, or tcp (neither encrypted nor authenticated)."
+    )
+    pki: _LocalPath | None = Field(
+        default=None,
+        description="Folder with cacert.pem, clientcert.pem and clientkey.pem; only for tls. Without it "
+        "libvirt's own default places.",
+    )
+    port: _Port | None = Field(
+        default=None, description="Port of libvirt for tls (usually 16514) or tcp (usually 16509)."
+    )
+
+
+class MigrationNetwork(_Section):
+    """Where the memory of moving instances flows."""
+
+    network: Annotated[str, AfterValidator(_network)] | None = Field(
+        default=None,
+        description="Network of the memory stream, such as 10.77.0.0/24: each host's address in it is used.",
+    )
+
+
+class Storage(_Section):
+    """A folder on the hosts in which disks of instances live."""
+
+    path: Annotated[str, AfterValidator(_host_path)] = Field(description="Absolute path on every host.")
+    type: StorageType = Field(description="File system; local means that each host has its own.")
+
+    @property
+    def shared(self) -> bool:
+        """Whether all hosts see the same files there."""
+        return self.type != "local"
+
+
+class Policy(_Section):
+    """What hotfoot migrate does unless its options say otherwise."""
+
+    bandwidth_bytes_per_s: _Rate | None = Field(
+        default=None, alias="bandwidth", description="Most that one migration may send, such as 800Mbit/s."
+    )
+    native_tls: bool = Field(default=False, description="Encrypt the memory stream by QEMU's own TLS.")
+    parallel: Annotated[int, Strict(), Field(ge=0, le=255)] = Field(
+        default=0, description="Parallel connections for the memory stream; 0 for a single plain one."
+    )
+    compress: bool = Field(default=False, description="Compress the memory stream.")
+    max_downtime_ms: Annotated[int, Strict(), Field(ge=1, le=2_000_000)] = Field(
+        default=300, description="Longest time for which an instance may stand still, in milliseconds."
+    )  # 2,000 s is the most that QEMU takes (MAX_MIGRATE_DOWNTIME)
+
+
+class Host(_Section):
+    """A machine that runs instances."""
+
+    name: _Name = Field(description="Name of the host, used in all commands.")
+    address: _Address = Field(description="Management address: IP address or DNS name, for SSH and libvirt.")
+    migration_address: _Address | None = Field(
+        default=None, description="Address that receives the memory stream; overrides migration.network."
+    )
+    ssh: Ssh = Field(default=Ssh(), description="What differs from the common ssh section on this host.")
+
+
+class Cluster(_Section):
+    """A cluster file: the hosts, how to reach them, and defaults."""
+
+    name: _Name = Field(default="cluster", description="Name of the cluster, shown in reports.")
+    ssh: Ssh = Field(default=Ssh(), description="SSH access to all hosts.")
+    libvirt: Libvirt = Field(default=Libvirt(), description="Connection to libvirt on all hosts.")
+    migration: MigrationNetwork = Field(
+        default=MigrationNetwork(), description="Network of the memory stream."
+    )
+    storage: tuple[Storage, ...] = Field(default=(), description="Where the disks of instances live.")
+    policy: Policy = Field(default=Policy(), description="Defaults of hotfoot migrate.")
+    hosts: Annotated[tuple[Host, ...], Field(min_length=1)] = Field(description="The hosts of this cluster.")
+
+    def host(self, name: str) -> Host:
+        """Find a host by its name; raises HotfootError (USAGE) that offers near names."""
+        for host in self.hosts:
+            if host.name == name:
+                return host
+        names = [host.name for host in self.hosts]
+        near = get_close_matches(name, names, n=3) or (names if len(names) <= 8 else [])
+        hint = (
+            f"did you mean {' or '.join(near)}?"
+            if near
+            else f"it has {len(names)} hosts; see `hotfoot hosts`."
+        )
+        raise HotfootError(f'no host "{name}" in cluster {self.name}; {hint}', ExitStatus.USAGE)
+
+    def ssh_of(self, host: Host) -> Ssh:
+        """SSH access to one host: the common section, overridden by each key that the host itself gives."""
+        own = {key: getattr(host.ssh, key) for key in host.ssh.model_fields_set}
+        return self.ssh.model_copy(update=own)
+
+    def resolved(self) -> Cluster:
+        """Give the same cluster with every host's SSH access and migration address written out."""
+        hosts = tuple(
+            host.model_copy(
+                update={"ssh": self.ssh_of(host), "migration_address": self.migration_address_of(host)}
+            )
+            for host in self.hosts
+        )
+        return self.model_copy(update={"hosts": hosts})
+
+    def migration_address_of(self, host: Host) -> str | None:
+        """Where the host receives the memory stream, as far as the file tells.
+
+        The declared address; else the management address if it lies in ``migration.network``; else None:
+        with a network declared the host itself has to be asked, without one libvirt chooses.
+        """
+        if host.migration_address is not None:
+            return host.migration_address
+        if self.migration.network is not None and in_network(host.address, self.migration.network) is True:
+            return host.address
+        return None
+
+
+def in_network(address: str, network: str) -> bool | None:
+    """Whether the address lies in the network; None for a DNS name, which cannot be known without asking."""
+    try:
+        return ipaddress.ip_address(address) in ipaddress.ip_network(network)
+    except ValueError:
+        return None

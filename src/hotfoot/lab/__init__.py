@@ -1,0 +1,1 @@
+"""Real compute hosts on one machine, for trying, testing and rehearsing."""

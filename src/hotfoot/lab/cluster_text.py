@@ -1,0 +1,23 @@
+"""The cluster file that a lab writes for itself."""
+
+from __future__ import annotations
+
+from hotfoot.lab.spec import INSTANCES_PATH, Lab
+
+_STORAGE_TYPES = {"glusterfs": "glusterfs", "nfs": "nfs", "none": "local"}
+
+
+def cluster_text(lab: Lab) -> str:
+    """Return the text of the lab's cluster file, written to be read by people too."""
+    pki = ", pki: pki" if lab.transport == "tls" else ""
+    lines = [
+        f"# Lab {lab.name}, written by `hotfoot lab up`; gone with `hotfoot lab down --name {lab.name}`.",
+        f"name: {lab.name}",
+        "ssh: {user: root, key: ssh/id_ed25519, known_hosts: ssh/known_hosts}",
+        f"libvirt: {{transport: {lab.transport}{pki}}}",
+        "storage:",
+        f"  - {{path: {INSTANCES_PATH}, type: {_STORAGE_TYPES[lab.storage]}}}",
+        "hosts:",
+        *(f"  - {{name: {host.name}, address: {host.address}}}" for host in lab.hosts),
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,112 @@
+"""The lab's shared storage, real: a GlusterFS volume or a kernel NFS export, mounted on every host."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from hotfoot.errors import ExitStatus
+from hotfoot.lab.command import LabError, run
+from hotfoot.lab.namespaces import host_argv
+from hotfoot.lab.spec import INSTANCES_PATH, Lab, LabHost, Storage
+
+_VOLUME = "instances"
+_BRICK = "/srv/brick/instances"
+_MOUNT_UNIT = "var-lib-nova-instances.mount"
+_REPLICAS = 3
+# A host that dies must not hold up every write of the others for GlusterFS's usual 42 s.
+_PING_TIMEOUT_S = 5
+
+
+def obstacle(storage: Storage) -> str | None:
+    """Return why this machine cannot have that storage, None if it can."""
+    filesystems = Path("/proc/filesystems").read_text().split()
+    if storage == "glusterfs" and "fuse" not in filesystems:
+        return "GlusterFS needs FUSE, which this kernel lacks; use --storage none"
+    if storage == "nfs" and not {"nfs4", "nfsd"} <= set(filesystems):
+        return (
+            "kernel NFS needs the kernel's NFS server and client (modules nfsd and nfsv4), which are not loaded or "
+            "not there; `modprobe -a nfsd nfsv4` loads them, or use --storage glusterfs"
+        )
+    return None
+
+
+def default_storage() -> Storage:
+    """Return kernel NFS where this kernel has it loaded, GlusterFS where it has not, none without either."""
+    return next((kind for kind in ("nfs", "glusterfs") if obstacle(kind) is None), "none")
+
+
+def _on(lab: Lab, host: LabHost, *argv: str, stdin: str | None = None, timeout_s: float = 60) -> str:
+    return run([*host_argv(lab, host), *argv], stdin=stdin, timeout_s=timeout_s)
+
+
+def prepare(lab: Lab) -> None:
+    """Set up the lab's storage and mount it on every host; the folder exists and belongs to QEMU's user."""
+    obstacle_here = obstacle(lab.storage)
+    if obstacle_here:
+        raise LabError(f"This machine cannot have that storage: {obstacle_here}.", ExitStatus.REFUSED)
+    if lab.storage == "glusterfs":
+        _make_volume(lab)
+        entry = f"localhost:/{_VOLUME} {INSTANCES_PATH} glusterfs defaults,_netdev,nofail,x-systemd.requires=glusterd.service"
+    elif lab.storage == "nfs":
+        server = lab.hosts[0]
+        _export(lab, server)
+        entry = f"{server.name}:/srv/brick {INSTANCES_PATH} nfs4 vers=4.2,proto=tcp,hard,noatime,_netdev,nofail"
+    else:
+        for host in lab.hosts:
+            _on(lab, host, "chown", "libvirt-qemu:kvm", INSTANCES_PATH)
+        return
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda host: _mount(lab, host, entry), lab.hosts))
+
+
+def _mount(lab: Lab, host: LabHost, entry: str) -> None:
+    script = f'grep -q " {INSTANCES_PATH} " /etc/fstab 2>/dev/null || echo "$1 0 0" >> /etc/fstab'
+    _on(lab, host, "sh", "-c", script, "sh", entry)
+    _on(lab, host, "systemctl", "daemon-reload")
+    _on(lab, host, "systemctl", "restart", _MOUNT_UNIT, timeout_s=90)
+    if not _on(lab, host, "findmnt", "-no", "FSTYPE", INSTANCES_PATH).strip():
+        raise LabError(f"The shared storage is not mounted on {host.name}.")
+
+
+def _make_volume(lab: Lab) -> None:
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda host: _on(lab, host, "systemctl", "start", "glusterd"), lab.hosts))
+    first, *others = lab.hosts
+    gluster = ("gluster", "--mode=script")
+    for host in others:
+        _on(lab, first, *gluster, "peer", "probe", host.name)
+    end = time.monotonic() + 30
+    while _on(lab, first, *gluster, "pool", "list").count("Connected") < len(lab.hosts):
+        if time.monotonic() > end:
+            raise LabError("The hosts' GlusterFS daemons did not find each other within 30 s.")
+        time.sleep(0.1)
+    bricks = lab.hosts[:_REPLICAS]
+    replica = ["replica", str(len(bricks))] if len(bricks) > 1 else []
+    places = [f"{host.name}:{_BRICK}" for host in bricks]
+    _on(lab, first, *gluster, "volume", "create", _VOLUME, *replica, *places, "force")
+    owner = _on(lab, first, "id", "-u", "libvirt-qemu").strip()
+    group = _on(lab, first, "sh", "-c", "getent group kvm | cut -d: -f3").strip()
+    _on(lab, first, *gluster, "volume", "set", _VOLUME, "group", "virt")
+    options = {
+        "storage.owner-uid": owner,
+        "storage.owner-gid": group,
+        "network.ping-timeout": str(_PING_TIMEOUT_S),
+    }
+    flat = [word for option in options.items() for word in option]
+    _on(lab, first, *gluster, "volume", "set", _VOLUME, *flat)
+    _on(lab, first, *gluster, "volume", "start", _VOLUME)
+
+
+def _export(lab: Lab, server: LabHost) -> None:
+    """Export the first host's disk to the others by name, as docs/lab.md says it should be."""
+    clients = " ".join(f"{host.name}(rw,sync,no_subtree_check,no_root_squash,fsid=1)" for host in lab.hosts)
+    _on(lab, server, "chown", "libvirt-qemu:kvm", "/srv/brick")
+    _on(lab, server, "sh", "-c", 'echo "/srv/brick $1" > /etc/exports', "sh", clients)
+    script = (
+        "systemctl unmask --quiet nfs-server.service proc-fs-nfsd.mount; systemctl daemon-reload; "
+        "mount -t nfsd nfsd /proc/fs/nfsd 2>/dev/null; systemctl start rpcbind.socket 2>/dev/null; "
+        "systemctl start nfs-server"
+    )
+    _on(lab, server, "sh", "-c", script)

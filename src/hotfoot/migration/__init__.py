@@ -1,0 +1,1 @@
+"""One migration: options, preflight, progress, outage watch, run, result."""

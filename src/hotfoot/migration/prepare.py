@@ -1,0 +1,121 @@
+"""From what the operator asked for to an order, or to all that stands in its way; moves nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from hotfoot.cloud.protocol import Cloud
+from hotfoot.errors import ExitStatus, HotfootError
+from hotfoot.inventory import Instance, Snapshot
+from hotfoot.migration.destination import rank
+from hotfoot.migration.facts import DeclaredStorage
+from hotfoot.migration.options import MigrationOptions
+from hotfoot.migration.outage import Method
+from hotfoot.migration.preflight import Verdict, check_pair, check_snapshot, refuse
+from hotfoot.migration.prober import reachable
+from hotfoot.migration.selection import check_host, find_instance
+
+REACHABLE_TIMEOUT_S = 0.6
+"""Both ways together; an instance that answers does so in milliseconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What the operator asked for."""
+
+    instance: str
+    destination: str | None = None
+    from_host: str | None = None
+    options: MigrationOptions = field(default_factory=MigrationOptions)
+    watch_address: str | None = None
+    storage: tuple[DeclaredStorage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """From where an instance can be watched: its address, and how it answers."""
+
+    address: str
+    method: Method
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """A verdict, why other hosts were passed over, and where the instance answers (None: nowhere)."""
+
+    verdict: Verdict
+    memory_free_bytes: int
+    passed_over: tuple[tuple[str, str], ...] = ()
+    seat: Seat | None = None
+
+
+async def prepare(cloud: Cloud, request: Request) -> Preparation:
+    """Find the instance, choose or check its destination, and look at all that the move depends on.
+
+    Raises HotfootError (refused) when the instance or host cannot be told; everything else is in the verdict.
+    """
+    snapshot = await cloud.look()
+    if request.from_host is not None:
+        check_host(snapshot, request.from_host)
+    if request.destination is not None:
+        check_host(snapshot, request.destination)
+    instance = find_instance(snapshot, request.instance, request.from_host)
+    (verdict, passed_over), seat = await asyncio.gather(
+        _judge(cloud, snapshot, instance, request), _seat(cloud, instance, request.watch_address)
+    )
+    free = snapshot.memory_free_bytes(verdict.destination) if verdict.destination else 0
+    return Preparation(verdict=verdict, memory_free_bytes=free, passed_over=passed_over, seat=seat)
+
+
+async def _judge(
+    cloud: Cloud, snapshot: Snapshot, instance: Instance, request: Request
+) -> tuple[Verdict, tuple[tuple[str, str], ...]]:
+    if request.destination is not None:
+        obstacles = check_snapshot(snapshot, instance, request.destination)
+        if obstacles and not _worth_a_look(snapshot, instance, request.destination):
+            return refuse(instance, request.destination, obstacles), ()
+        return await _examine(cloud, snapshot, instance, request, request.destination), ()
+    if not instance.movable:
+        return refuse(instance, "", check_snapshot(snapshot, instance, instance.host)[:1]), ()
+    candidates = rank(snapshot, instance)
+    passed_over = list(candidates.passed_over)
+    for name in candidates.names:
+        verdict = await _examine(cloud, snapshot, instance, request, name)
+        if verdict.order is not None:
+            return verdict, tuple(passed_over)
+        passed_over.append((name, " ".join(verdict.obstacles)))
+    reasons = tuple(f"{name}: {why}" for name, why in passed_over) or (
+        "The cluster file lists no other host.",
+    )
+    return refuse(instance, "", (f"No host can take {instance.name}.", *reasons)), tuple(passed_over)
+
+
+def _worth_a_look(snapshot: Snapshot, instance: Instance, destination: str) -> bool:
+    """Whether a closer look could find more obstacles: only of two hosts that answer, and a live instance."""
+    return instance.movable and destination != instance.host and snapshot.host(destination).answers
+
+
+async def _examine(
+    cloud: Cloud, snapshot: Snapshot, instance: Instance, request: Request, destination: str
+) -> Verdict:
+    try:
+        facts = await cloud.examine(instance, destination)
+    except HotfootError as error:
+        return refuse(instance, destination, (str(error),))
+    return check_pair(snapshot, instance, facts, request.options, request.storage)
+
+
+async def _seat(cloud: Cloud, instance: Instance, wanted: str | None) -> Seat | None:
+    addresses: Sequence[str] = (wanted,) if wanted else await cloud.addresses(instance)
+    answers = await asyncio.gather(
+        *(asyncio.to_thread(reachable, address, REACHABLE_TIMEOUT_S) for address in addresses)
+    )
+    seats = [Seat(address, method) for address, method in zip(addresses, answers, strict=True) if method]
+    if wanted and not seats:
+        raise HotfootError(
+            f"{wanted} answers neither ICMP nor TCP from here; leave out --watch, or mend the way to it.",
+            ExitStatus.REFUSED,
+        )
+    return seats[0] if seats else None

@@ -1,0 +1,92 @@
+"""Where an instance is after a migration, judged from what every host says. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hotfoot.inventory import MOVABLE_STATES, InstanceState
+from hotfoot.migration.options import Order
+
+ALIVE = MOVABLE_STATES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """What one host says about one UUID. ``state`` is None where the host does not have it."""
+
+    host: str
+    problem: str | None = None
+    state: InstanceState | None = None
+    persistent: bool = False
+
+    @property
+    def half(self) -> bool:
+        """Whether it is only one half of a migration."""
+        return self.state is InstanceState.IN_TRANSIT
+
+    @property
+    def alive(self) -> bool:
+        """Whether the host says that the guest lives there."""
+        return self.state in ALIVE
+
+
+class Place(StrEnum):
+    """Where the instance is, as far as it is proven."""
+
+    DESTINATION = "destination"
+    SOURCE = "source"
+    UNCLEAR = "unclear"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The place, and what is not as it should be, in sentences; empty when all is."""
+
+    place: Place
+    remarks: tuple[str, ...] = ()
+
+
+def judge(order: Order, sightings: Sequence[Sighting], state_before: InstanceState) -> Proof:
+    """Say where the instance is.
+
+    Invariant: DESTINATION or SOURCE only when that host itself says that the instance is alive there, and no
+    other host that answered says so; a host that does not answer is named, never taken for empty. Alive is
+    the state before the migration (a paused instance stays paused); a half of a migration is not alive.
+    """
+    alive = [seen for seen in sightings if seen.alive]
+    silent = [seen for seen in sightings if seen.problem]
+    hosts = {seen.host for seen in alive}
+    remarks: list[str] = []
+    if hosts == {order.destination}:
+        place = Place.DESTINATION
+    elif hosts == {order.source}:
+        place = Place.SOURCE
+    else:
+        return Proof(Place.UNCLEAR, (_what_is_where(order, sightings),))
+    at_home = next(seen for seen in alive if seen.host in hosts)
+    if order.persistent and not at_home.persistent:
+        remarks.append(f"It is not persistent on {at_home.host} any more; define it there (`virsh define`).")
+    if at_home.state is not state_before:
+        remarks.append(f"It was {state_before} before, and is {at_home.state} now.")
+    for seen in sightings:
+        if seen.state is None or seen.host == at_home.host:
+            continue
+        what = "a half of the migration" if seen.half else f"a definition ({seen.state})"
+        cure = "virsh destroy" if seen.half else "virsh undefine"
+        remarks.append(
+            f"{what.capitalize()} is left on {seen.host}; remove it there (`{cure} {order.uuid}`)."
+        )
+    remarks += [f"Whether anything is left on {seen.host} is not known: {seen.problem}" for seen in silent]
+    return Proof(place, tuple(remarks))
+
+
+def _what_is_where(order: Order, sightings: Sequence[Sighting]) -> str:
+    parts = []
+    for seen in sightings:
+        if seen.problem:
+            parts.append(f"{seen.host} does not answer")
+        elif seen.state is not None:
+            parts.append(f"{seen.host} has it {seen.state}")
+    return f"Where {order.name} is cannot be proven: {'; '.join(parts) or 'no host has it'}."

@@ -1,0 +1,69 @@
+"""How one migration ended: the record that ends every ``hotfoot migrate``. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hotfoot.errors import ExitStatus
+from hotfoot.migration.outage import Outage
+
+
+class Outcome(StrEnum):
+    """The three ends that a script sees."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    ABORTED = "aborted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobTotals:
+    """The hypervisor's own account of a finished migration; None where it keeps none."""
+
+    downtime_ms: int | None = None
+    transferred_bytes: int | None = None
+    iterations: int | None = None
+    throughput_bytes_per_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrationResult:
+    """One migration that ended, or was refused. Times in ms; None means not known or not measured."""
+
+    instance: str
+    outcome: Outcome
+    status: ExitStatus
+    uuid: str | None = None
+    source: str | None = None
+    destination: str | None = None
+    mode: str | None = None
+    reason: str | None = None
+    remarks: tuple[str, ...] = ()
+    """What else the operator has to know, in sentences; part of ``reason`` in JSON."""
+    total_ms: int | None = None
+    """From the call to its return: what the operator waited for, start-up of the command and checks apart."""
+    outage: Outage | None = None
+    memory_bytes: int | None = None
+    totals: JobTotals = JobTotals()
+
+    def as_json(self) -> dict[str, object]:
+        """Return the object that ``--json`` ends with; always all keys, null where there is no value."""
+        return {
+            "instance": self.instance,
+            "uuid": self.uuid,
+            "source": self.source,
+            "destination": self.destination,
+            "mode": self.mode,
+            "outcome": self.outcome.value,
+            "reason": " ".join(filter(None, (self.reason, *self.remarks))) or None,
+            "total_ms": self.total_ms,
+            "downtime_ms": self.totals.downtime_ms,
+            "outage_ms": self.outage.outage_ms if self.outage else None,
+            "probes_sent": self.outage.probes_sent if self.outage else None,
+            "probes_lost": self.outage.probes_lost if self.outage else None,
+            "memory_bytes": self.memory_bytes,
+            "transferred_bytes": self.totals.transferred_bytes,
+            "iterations": self.totals.iterations,
+            "throughput_bytes_per_s": self.totals.throughput_bytes_per_s,
+        }

@@ -1,0 +1,186 @@
+"""The run of one migration: started, watched, stopped when asked, and its end proven."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from hotfoot.cloud.protocol import Cloud, MoveEnded
+from hotfoot.errors import ExitStatus, HotfootError
+from hotfoot.migration.options import Order
+from hotfoot.migration.outage import Outage
+from hotfoot.migration.preflight import Verdict
+from hotfoot.migration.prepare import Seat
+from hotfoot.migration.prober import OutageWatch
+from hotfoot.migration.proof import Place, Proof, Sighting, judge
+from hotfoot.migration.result import JobTotals, MigrationResult, Outcome
+from hotfoot.migration.sample import JobSample
+
+LOOK_S = 0.2
+"""Between two looks at the job, if no new iteration begins earlier."""
+WATCH_BEFORE_S, WATCH_AFTER_S = 0.3, 0.5
+"""The outage watch begins before and ends after the move: switches learn the new place late."""
+ABORT_AGAIN_S = 0.1
+PROOF_PATIENCE_S = 15.0
+"""How long a host may take to come back, or a half of a migration to go away, before the proof is judged."""
+PROOF_AGAIN_S = 0.3
+
+
+class Run:
+    """One migration. ``execute`` once; ``request_abort`` at any time from the event loop."""
+
+    def __init__(
+        self,
+        cloud: Cloud,
+        verdict: Verdict,
+        order: Order,
+        seat: Seat | None,
+        on_sample: Callable[[JobSample], None],
+    ) -> None:
+        self._cloud = cloud
+        self._order = order
+        self._instance = verdict.instance
+        self._watch = OutageWatch(seat.address, seat.method) if seat else None
+        self._on_sample = on_sample
+        self._iteration = asyncio.Event()
+        self._abort = asyncio.Event()
+        self._last: JobSample | None = None
+
+    def request_abort(self) -> None:
+        """Stop the migration as soon as the hypervisor can; ``execute`` still returns what became of it."""
+        self._abort.set()
+
+    async def execute(self) -> MigrationResult:
+        """Move the instance and prove where it is.
+
+        Invariant: the outcome is COMPLETED only when the instance is proven to live on the destination and
+        only there, FAILED_ON_SOURCE and ABORTED only when it is proven to live on the source; else
+        UNKNOWN_STATE.
+        """
+        if self._watch:
+            self._watch.start()
+            await asyncio.sleep(WATCH_BEFORE_S)
+        started_s = time.monotonic()
+        ended, total_ms = await self._move(started_s)
+        watching = asyncio.create_task(self._end_watch())
+        proof = await self._prove()
+        totals = await self._totals() if proof.place is Place.DESTINATION else JobTotals()
+        return self._result(ended, proof, totals, await watching, total_ms)
+
+    async def _move(self, started_s: float) -> tuple[MoveEnded | None, int]:
+        """Return how the call ended (None: done), and how many ms it took."""
+        looking = asyncio.create_task(self._look())
+        aborting = asyncio.create_task(self._abort_when_asked())
+        ended: MoveEnded | None = None
+        try:
+            if self._abort.is_set():
+                ended = MoveEnded("It was stopped before it began.", aborted=True)
+            else:
+                await self._cloud.migrate(self._order, self._iteration.set)
+        except MoveEnded as error:
+            ended = error
+        finally:
+            total_ms = round(1000 * (time.monotonic() - started_s))
+            for task in (looking, aborting):
+                task.cancel()
+            await asyncio.gather(looking, aborting, return_exceptions=True)
+        return ended, total_ms
+
+    async def _look(self) -> None:
+        while True:
+            sample = await self._cloud.job(self._order.source, self._order.uuid)
+            if sample is not None:
+                self._last = sample
+                self._on_sample(sample)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._iteration.wait(), LOOK_S)
+            self._iteration.clear()
+
+    async def _abort_when_asked(self) -> None:
+        await self._abort.wait()
+        while True:  # a migration that is still being prepared has no job yet: until the call itself ends
+            with suppress(HotfootError):
+                await self._cloud.abort(self._order.source, self._order.uuid)
+            await asyncio.sleep(ABORT_AGAIN_S)
+
+    async def _end_watch(self) -> Outage | None:
+        if self._watch is None:
+            return None
+        await asyncio.sleep(WATCH_AFTER_S)
+        return await asyncio.to_thread(self._watch.stop)
+
+    async def _prove(self) -> Proof:
+        end_s = time.monotonic() + PROOF_PATIENCE_S
+        while True:
+            sightings = await self._cloud.sightings(self._order.uuid)
+            proof = judge(self._order, sightings, self._instance.state)
+            if self._settled(proof, sightings) or time.monotonic() > end_s:
+                return proof
+            await asyncio.sleep(PROOF_AGAIN_S)
+
+    def _settled(self, proof: Proof, sightings: Sequence[Sighting]) -> bool:
+        return proof.place is not Place.UNCLEAR and not any(seen.half for seen in sightings)
+
+    async def _totals(self) -> JobTotals:
+        totals = await self._cloud.totals(self._order)
+        if totals.transferred_bytes is not None or self._last is None:
+            return totals
+        last = self._last
+        return JobTotals(
+            downtime_ms=totals.downtime_ms,
+            transferred_bytes=last.memory_processed_bytes + last.disk_processed_bytes,
+            iterations=last.iteration or None,
+            throughput_bytes_per_s=last.throughput_bytes_per_s,
+        )
+
+    def _result(
+        self, ended: MoveEnded | None, proof: Proof, totals: JobTotals, outage: Outage | None, total_ms: int
+    ) -> MigrationResult:
+        outcome, status, reason = conclude(self._order, ended, proof, asked_to_stop=self._abort.is_set())
+        return MigrationResult(
+            instance=self._order.name,
+            uuid=self._order.uuid,
+            source=self._order.source,
+            destination=self._order.destination,
+            mode=self._order.mode.value,
+            outcome=outcome,
+            status=status,
+            reason=reason,
+            remarks=proof.remarks,
+            total_ms=total_ms,
+            outage=outage,
+            memory_bytes=self._instance.memory_bytes,
+            totals=totals,
+        )
+
+
+def conclude(
+    order: Order, ended: MoveEnded | None, proof: Proof, *, asked_to_stop: bool
+) -> tuple[Outcome, ExitStatus, str | None]:
+    """Say how it ended: the proof decides, not what the call returned. Pure."""
+    why = str(ended) if ended else None
+    if proof.place is Place.DESTINATION:
+        late = (
+            f"It was asked to stop too late: {order.name} runs on {order.destination}."
+            if asked_to_stop
+            else None
+        )
+        lost = f"{why} Yet the move had come to its end." if why and not asked_to_stop else None
+        return Outcome.COMPLETED, ExitStatus.COMPLETED, late or lost
+    if proof.place is Place.UNCLEAR:
+        return Outcome.FAILED, ExitStatus.UNKNOWN_STATE, why
+    home = f"{order.name} lives on {order.source}, as before."
+    if ended is not None and ended.aborted:
+        who = (
+            "Stopped as you asked;"
+            if asked_to_stop
+            else "Stopped by someone else (`hotfoot abort` or virsh);"
+        )
+        return Outcome.ABORTED, ExitStatus.ABORTED, f"{who} {home}"
+    return (
+        Outcome.FAILED,
+        ExitStatus.FAILED_ON_SOURCE,
+        f"{why or 'libvirt called it done, but it did not move.'} {home}",
+    )

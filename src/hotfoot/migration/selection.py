@@ -1,0 +1,60 @@
+"""Which instance and which host the operator means. Pure."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from hotfoot.errors import ExitStatus, HotfootError
+from hotfoot.inventory import Instance, Snapshot
+
+SHORTEST_UUID_PREFIX = 4
+
+
+def find_instance(snapshot: Snapshot, wanted: str, on_host: str | None = None) -> Instance:
+    """Return the one instance that ``wanted`` names: its name, its UUID, or the first digits of its UUID.
+
+    Invariant: never a guess; whatever fits two instances is refused, and both are named. Of one UUID seen on
+    two hosts the one that runs is meant: a definition left behind, or the half of a migration, could not be
+    moved. Raises HotfootError (refused).
+    """
+    seen = [instance for instance in snapshot.instances if on_host is None or instance.host == on_host]
+    fits = [instance for instance in seen if instance.name == wanted or instance.uuid == wanted.lower()]
+    if not fits and len(wanted) >= SHORTEST_UUID_PREFIX:
+        fits = [instance for instance in seen if instance.uuid.startswith(wanted.lower())]
+    if not fits:
+        raise _refused(_unknown(snapshot, wanted, on_host))
+    if len({instance.uuid for instance in fits}) == 1 and len(fits) > 1:
+        fits = [instance for instance in fits if instance.movable] or fits
+    if len(fits) > 1:
+        where = ", ".join(f"{instance.name} {instance.uuid} on {instance.host}" for instance in fits)
+        raise _refused(f"'{wanted}' fits {len(fits)} instances ({where}); give the UUID, or --from HOST.")
+    return fits[0]
+
+
+def check_host(snapshot: Snapshot, wanted: str) -> str:
+    """Return the name of a host of the cluster file; raises HotfootError (refused) with near names."""
+    names = [host.name for host in snapshot.hosts]
+    if wanted in names:
+        return wanted
+    near = get_close_matches(wanted, names, n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"it lists {', '.join(names)}."
+    raise _refused(f"There is no host '{wanted}' in the cluster file; {hint}")
+
+
+def _unknown(snapshot: Snapshot, wanted: str, on_host: str | None) -> str:
+    silent = [host.name for host in snapshot.hosts if not host.answers and on_host in (None, host.name)]
+    names = sorted({instance.name for instance in snapshot.instances})
+    near = get_close_matches(wanted, names, n=3)
+    sentence = f"There is no instance '{wanted}' on {on_host or 'any host that answered'}"
+    if near:
+        sentence += f"; did you mean {' or '.join(near)}?"
+    else:
+        sentence += "; `hotfoot ls` shows all there are."
+    if silent:
+        problems = " ".join(filter(None, (snapshot.host(name).problem for name in silent)))
+        sentence += f" It may be on {', '.join(silent)}, which did not answer: {problems}"
+    return sentence
+
+
+def _refused(sentence: str) -> HotfootError:
+    return HotfootError(sentence, ExitStatus.REFUSED)

@@ -1,0 +1,1 @@
+"""Getting onto a host."""
