@@ -302,26 +302,20 @@ def test_missing_keys_and_certificates(tmp_path: Path) -> None:
         f"hotfoot.yaml:1: ssh.key: there is no file {tmp_path}/id.",
         f"hotfoot.yaml:1: ssh.known_hosts: there is no file {tmp_path}/known; `ssh-keyscan ADDRESS` prints "
         "what belongs into it, to be checked.",
-        f"hotfoot.yaml:2: libvirt.pki: the folder {tmp_path}/pki has no readable clientcert.pem "
-        "and no clientkey.pem.",
+        f"hotfoot.yaml:2: libvirt.pki: the folder {tmp_path}/pki has no readable clientcert.pem and no clientkey.pem.",
         f"hotfoot.yaml:4: host n1: ssh.key: others may read {tmp_path}/open, so ssh refuses it: "
         f"`chmod 600 {tmp_path}/open`.",
     ]
 
 
 def test_an_unknown_host_is_answered_with_near_names() -> None:
-    cluster = Cluster.model_validate(
-        {"hosts": [{"name": "compute1", "address": "a"}, {"name": "x", "address": "b"}]}
-    )
+    cluster = Cluster.model_validate({"hosts": [{"name": "compute1", "address": "a"}, {"name": "x", "address": "b"}]})
     with pytest.raises(HotfootError, match=r'no host "compute2" in cluster cluster; did you mean compute1\?'):
         cluster.host("compute2")
 
 
 _VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-2, 70000)
-    | st.sampled_from(["n1", "10.0.0.1", "tls", "", "-", "1Gbit/s"]),
+    st.none() | st.booleans() | st.integers(-2, 70000) | st.sampled_from(["n1", "10.0.0.1", "tls", "", "-", "1Gbit/s"]),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
@@ -347,11 +341,7 @@ _VALUES = st.recursive(
 )
 
 
-@given(
-    st.dictionaries(
-        st.sampled_from(["name", "hosts", "ssh", "libvirt", "storage", "migration", "policy"]), _VALUES
-    )
-)
+@given(st.dictionaries(st.sampled_from(["name", "hosts", "ssh", "libvirt", "storage", "migration", "policy"]), _VALUES))
 def test_whatever_the_file_holds_it_loads_or_every_line_is_a_sentence(
     tmp_path_factory: pytest.TempPathFactory, value: dict[str, object]
 ) -> None:

@@ -149,9 +149,7 @@ def test_never_too_small_and_within_the_watch(trips: list[float | None]) -> None
 
 
 @given(st.integers(1, 300), st.floats(0, 5, exclude_max=True), st.floats(0.1, 4))
-def test_a_mute_time_is_measured_to_two_intervals_and_a_round_trip(
-    mute: int, phase: float, trip: float
-) -> None:
+def test_a_mute_time_is_measured_to_two_intervals_and_a_round_trip(mute: int, phase: float, trip: float) -> None:
     """The instance is mute from 100 ms + phase on; probes that arrive then are dropped."""
     begin, end = 100 + phase, 100 + phase + mute
     answers = {i: 5 * i + trip for i in range(150) if not begin <= 5 * i < end}

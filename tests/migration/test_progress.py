@@ -48,9 +48,7 @@ def test_the_note_stays_until_less_remains_than_ever() -> None:
 
 
 def test_growth_within_an_iteration_is_explained() -> None:
-    assert after(memory(2, 10), memory(2, 30)).note == (
-        "iteration 2: the guest rewrote 20 MiB more than was sent"
-    )
+    assert after(memory(2, 10), memory(2, 30)).note == ("iteration 2: the guest rewrote 20 MiB more than was sent")
 
 
 def test_disks_written_to_while_they_are_copied_are_explained() -> None:
@@ -109,9 +107,7 @@ def test_a_guest_that_dirties_faster_than_is_sent_is_told() -> None:
 def test_in_post_copy_nothing_is_dirtied_any_more() -> None:
     rates = {"dirty_rate_bytes_per_s": 60 * MIB, "throughput_bytes_per_s": 25 * MIB}
     seen = after(memory(5, 100, **rates))
-    seen = seen.advance(
-        look(Phase.POST_COPY, memory_total_bytes=256 * MIB, memory_remaining_bytes=50 * MIB, **rates)
-    )
+    seen = seen.advance(look(Phase.POST_COPY, memory_total_bytes=256 * MIB, memory_remaining_bytes=50 * MIB, **rates))
     assert (seen.left_ms, seen.obstacle) == (2000, None)
 
 

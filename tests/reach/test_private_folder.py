@@ -17,9 +17,7 @@ def test_the_runtime_folder_of_the_user(tmp_path: Path, monkeypatch: pytest.Monk
     assert stat.S_IMODE((tmp_path / "hotfoot").stat().st_mode) == 0o700
 
 
-def test_a_symbolic_link_put_there_first_is_not_followed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_symbolic_link_put_there_first_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "hotfoot").symlink_to(tmp_path / "elsewhere")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))

@@ -24,7 +24,7 @@ HOST = Host(name="n1", address="10.77.0.11")
         ("something new", "the SSH connection to host n1 (10.77.0.11) failed: something new"),
         ("", "ssh gave no reason"),
     ],
-)  # fmt: skip
+)
 def test_connections(stderr: str, words: str) -> None:
     assert words in connection_failure(HOST, Ssh(), stderr)
 
@@ -34,6 +34,7 @@ def test_connections(stderr: str, words: str) -> None:
     [
         (1, "sudo: a password is required\n", "asks admin for a password; allow it without one"),
         (1, "sudo: a terminal is required to read the password\n", "asks admin for a password"),
+        (1, "sudo: interactive authentication is required\n", "asks admin for a password"),
         (127, "env: 'sudo': No such file or directory\n", "host n1 has no sudo"),
         (1, "sudo: admin is not in the sudoers file.\n", "does not let admin run commands as root"),
     ],

@@ -11,7 +11,7 @@ import sys
 import typer
 
 from hotfoot import __version__
-from hotfoot.cli import cluster, lab
+from hotfoot.cli import cluster, inventory, lab, migrate, watch
 from hotfoot.errors import HotfootError
 
 app = typer.Typer(
@@ -23,6 +23,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+for command in (inventory.hosts, inventory.ls, inventory.show, migrate.migrate, migrate.abort, watch.watch):
+    app.command()(command)
 app.add_typer(cluster.app, name="cluster")
 app.add_typer(lab.app, name="lab")
 

@@ -118,16 +118,15 @@ def panel(moves: Mapping[str, Progress], width: int, height: int) -> Group:
         for title, progress in moves.items():
             lines += [_text(""), *_block(title, progress, width)] if lines else _block(title, progress, width)
     else:
-        room = max(1, height - 3)
+        room = max(1, height - 4)
         lines = [_row(title, progress, width) for title, progress in list(moves.items())[:room]]
         if len(moves) > room:
             lines.append(_text(f"and {len(moves) - room} more", "dim"))
         grown = any(progress.note for progress in moves.values())
-        lines.append(
-            _text("↑ more remains than before: the guest wrote meanwhile" if grown else "", "yellow")
-        )
+        lines.append(_text("↑ more remains than before: the guest wrote meanwhile" if grown else "", "yellow"))
     for each in lines:
         each.truncate(width, overflow="ellipsis")
+    lines.append(_text(""))  # for the "^C" that the terminal echoes: it must not wrap and spoil the panel
     return Group(*lines)
 
 

@@ -61,9 +61,7 @@ def _storage(document: Document) -> Iterator[Mistake]:
             continue
         line = document.line(("storage", index, "path"))
         if storage.path in first:
-            yield Mistake(
-                line, f"storage {storage.path} is declared twice, first in line {first[storage.path]}"
-            )
+            yield Mistake(line, f"storage {storage.path} is declared twice, first in line {first[storage.path]}")
         first.setdefault(storage.path, line)
 
 

@@ -53,9 +53,7 @@ def _read(path: Path, shown_path: Path) -> str:
         with path.open("rb") as file:
             raw = file.read(_LARGEST_FILE_BYTES + 1)
     except FileNotFoundError:
-        raise HotfootError(
-            f"there is no cluster file {shown_path}; check the path.", ExitStatus.USAGE
-        ) from None
+        raise HotfootError(f"there is no cluster file {shown_path}; check the path.", ExitStatus.USAGE) from None
     except IsADirectoryError:
         raise HotfootError(
             f"{shown_path} is a folder; name the cluster file in it, such as {shown_path / DEFAULT_NAME}.",
@@ -102,9 +100,7 @@ def _validate(document: Document, folder: Path) -> tuple[Cluster | None, list[Er
         return Cluster.model_validate(document.value, context={"folder": folder}), []
     except ValidationError as error:
         # A list whose entries are all wrong is called too short as well, which nobody wants to read.
-        return None, [
-            e for e in error.errors(include_url=False) if not (e["type"] == "too_short" and e["input"])
-        ]
+        return None, [e for e in error.errors(include_url=False) if not (e["type"] == "too_short" and e["input"])]
 
 
 def _missing_files(cluster: Cluster, document: Document) -> Iterator[Mistake]:
@@ -130,9 +126,7 @@ def _missing_ssh_files(ssh: Ssh, location: Location, document: Document) -> Iter
         place = (*location, key)
         line, name = document.line(place), place_name(document, place)
         if not path.is_file():
-            hint = (
-                "" if key == "key" else "; `ssh-keyscan ADDRESS` prints what belongs into it, to be checked"
-            )
+            hint = "" if key == "key" else "; `ssh-keyscan ADDRESS` prints what belongs into it, to be checked"
             yield Mistake(line, f"{name}: there is no file {path}{hint}")
         elif not os.access(path, os.R_OK):
             yield Mistake(line, f"{name}: {path} cannot be read by this user")

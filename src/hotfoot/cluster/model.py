@@ -119,9 +119,7 @@ class Ssh(_Section):
 
     user: Annotated[str, AfterValidator(_user)] | None = Field(default=None, description="User to log in as.")
     port: _Port | None = Field(default=None, description="Port of sshd.")
-    key: _LocalPath | None = Field(
-        default=None, description="Private key file; relative to this file's folder."
-    )
+    key: _LocalPath | None = Field(default=None, description="Private key file; relative to this file's folder.")
     known_hosts: _LocalPath | None = Field(
         default=None, description="File with the hosts' public keys; relative to this file's folder."
     )
@@ -198,9 +196,7 @@ class Cluster(_Section):
     name: _Name = Field(default="cluster", description="Name of the cluster, shown in reports.")
     ssh: Ssh = Field(default=Ssh(), description="SSH access to all hosts.")
     libvirt: Libvirt = Field(default=Libvirt(), description="Connection to libvirt on all hosts.")
-    migration: MigrationNetwork = Field(
-        default=MigrationNetwork(), description="Network of the memory stream."
-    )
+    migration: MigrationNetwork = Field(default=MigrationNetwork(), description="Network of the memory stream.")
     storage: tuple[Storage, ...] = Field(default=(), description="Where the disks of instances live.")
     policy: Policy = Field(default=Policy(), description="Defaults of hotfoot migrate.")
     hosts: Annotated[tuple[Host, ...], Field(min_length=1)] = Field(description="The hosts of this cluster.")
@@ -212,11 +208,7 @@ class Cluster(_Section):
                 return host
         names = [host.name for host in self.hosts]
         near = get_close_matches(name, names, n=3) or (names if len(names) <= 8 else [])
-        hint = (
-            f"did you mean {' or '.join(near)}?"
-            if near
-            else f"it has {len(names)} hosts; see `hotfoot hosts`."
-        )
+        hint = f"did you mean {' or '.join(near)}?" if near else f"it has {len(names)} hosts; see `hotfoot hosts`."
         raise HotfootError(f'no host "{name}" in cluster {self.name}; {hint}', ExitStatus.USAGE)
 
     def ssh_of(self, host: Host) -> Ssh:
@@ -227,9 +219,7 @@ class Cluster(_Section):
     def resolved(self) -> Cluster:
         """Give the same cluster with every host's SSH access and migration address written out."""
         hosts = tuple(
-            host.model_copy(
-                update={"ssh": self.ssh_of(host), "migration_address": self.migration_address_of(host)}
-            )
+            host.model_copy(update={"ssh": self.ssh_of(host), "migration_address": self.migration_address_of(host)})
             for host in self.hosts
         )
         return self.model_copy(update={"hosts": hosts})

@@ -126,9 +126,7 @@ class _Walk:
         self._document.lines.setdefault(location, line)
         self._left -= 1
         if self._left < 0:
-            raise Unreadable(
-                line, f"aliases make this file longer than {_MOST_VALUES} values; write less of them"
-            )
+            raise Unreadable(line, f"aliases make this file longer than {_MOST_VALUES} values; write less of them")
         if level > _MOST_LEVELS:  # an alias to what it stands in would never end, and arrives here too
             raise Unreadable(line, f"the file is nested more than {_MOST_LEVELS} levels deep")
         if node.tag not in _TAGS:
@@ -138,9 +136,7 @@ class _Walk:
         if isinstance(node, SequenceNode):
             return [self.value(item, (*location, i), level + 1) for i, item in enumerate(node.value)]
         if node.tag in _SCALARS:
-            with suppress(
-                ValueError
-            ):  # such as "0o9", or a number of a million digits: a text, judged as one
+            with suppress(ValueError):  # such as "0o9", or a number of a million digits: a text, judged as one
                 return self._constructor.construct_object(node)
         return node.value
 
@@ -159,9 +155,7 @@ class _Walk:
             place = (*location, key)
             if key in result:
                 first = self._document.lines[place]
-                self._document.mistakes.append(
-                    Mistake(line, f'the key "{key}" is given twice, first in line {first}')
-                )
+                self._document.mistakes.append(Mistake(line, f'the key "{key}" is given twice, first in line {first}'))
                 continue
             self._document.lines.setdefault(place, line)  # a merged group comes after the own keys
             result[key] = self.value(value_node, place, level + 1)

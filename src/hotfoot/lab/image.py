@@ -133,7 +133,8 @@ def _build(work: Path) -> None:
     # The kernel is only unpacked, never installed: its scripts would make an initramfs that nobody boots.
     unpack_kernel = (
         'cd "$1/tmp" && export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" && '
-        f"name=$(apt-cache depends {KERNEL_PACKAGE} | sed -n 's/.*Depends: \\(linux-image-[^ ]*\\).*/\\1/p' | head -n1) && "
+        f"name=$(apt-cache depends {KERNEL_PACKAGE} | "
+        "sed -n 's/.*Depends: \\(linux-image-[^ ]*\\).*/\\1/p' | head -n1) && "
         'apt-get -q download "$name" && dpkg-deb -x linux-image-*.deb "$1/kernel" && rm linux-image-*.deb'
     )
     if os.geteuid() != 0:

@@ -33,7 +33,7 @@ class Load:
             raise LabError(f"A rate is 0 to 10000 MiB/s, not {self.rate_mib}.", ExitStatus.USAGE)
         if not 0 <= self.area_mib <= most:
             raise LabError(
-                f"An area of {self.area_mib} MiB does not fit: an instance of {memory_mib} MiB has room for {most} MiB.",
+                f"An area of {self.area_mib} MiB does not fit: in {memory_mib} MiB there is room for {most} MiB.",
                 ExitStatus.USAGE,
             )
 
@@ -66,7 +66,7 @@ def domain_xml(lab: Lab, instance: LabInstance, load: Load) -> str:
 <memory unit='MiB'>{instance.memory_mib}</memory><vcpu>1</vcpu>
 <os><type arch='x86_64' machine='{machine}'>hvm</type><kernel>{GUEST_FOLDER}/vmlinuz</kernel>
 <initrd>{GUEST_FOLDER}/initramfs.gz</initrd><cmdline>{cmdline}</cmdline></os>
-<features><acpi/></features>{cpu}<on_crash>destroy</on_crash><on_reboot>destroy</on_reboot><devices>
+<features><acpi/></features>{cpu}<on_crash>destroy</on_crash><devices>
 <disk type='file' device='disk'><driver name='qemu' type='qcow2' cache='none'/>
 <source file='{_disk_path(instance)}'/><target dev='vda' bus='virtio'/></disk>
 <interface type='bridge'><mac address='{instance.mac}'/><source bridge='br0'/><model type='virtio'/></interface>
@@ -154,10 +154,13 @@ def kill(lab_name: str, name: str) -> LabInstance:
 
 
 def _forget(lab: Lab, instance: LabInstance) -> None:
-    for host in running_hosts(lab):
+    hosts = running_hosts(lab)
+    for host in hosts:
         for words in (("destroy", str(instance.uuid)), ("undefine", str(instance.uuid))):
             with contextlib.suppress(LabError):
                 _virsh(lab, host, *words)
+    # Only now, and not before it is ended everywhere: removing a file in use elsewhere blocks on its lock.
+    for host in hosts:
         with contextlib.suppress(LabError):
             run([*host_argv(lab, host), "rm", "-f", _disk_path(instance)])
     with store.lock(lab.name):

@@ -62,7 +62,8 @@ def up(
 ) -> Lab:
     """Bring up a lab from nothing, or raise and leave nothing.
 
-    A lab of that name that is running is refused; the remains of a killed one are removed first.
+    A lab of that name that is running is refused; the remains of one that was killed, also while it came up,
+    are removed first.
     """
     check_name(name)
     parse_rate(link_rate)
@@ -84,7 +85,8 @@ def up(
             if storage_kind != "none":
                 say(f"setting up {storage_kind} on {len(lab.hosts)} hosts")
             storage.prepare(lab)
-            _start_pools(lab)
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(lambda host: start_pool(lab, host), lab.hosts))
             if instance_count:
                 say(f"starting {instance_count} instances")
             return _start_instances(lab, instance_count, memory_mib, load)
@@ -98,7 +100,7 @@ def _refuse_if_running(name: str) -> None:
         lab = store.load(name)
     except LabError:
         return
-    if namespaces.is_running(lab.supervisor_pid, lab.supervisor_started):
+    if lab.ready and namespaces.is_running(lab.supervisor_pid, lab.supervisor_started):
         raise LabError(
             f"Lab {name} is running; `hotfoot lab status --name {name}` shows it, "
             f"`hotfoot lab down --name {name}` removes it.",
@@ -194,6 +196,8 @@ def start_host(lab_name: str, host_name: str) -> None:
         lab = lab.model_copy(update={"hosts": hosts})
         store.save(lab)
     wait_until_ready(lab, fresh)
+    storage.mount_again(lab, fresh)
+    start_pool(lab, fresh)
 
 
 def _groups(root: Path) -> dict[str, int]:
@@ -235,11 +239,10 @@ def _write_controller_files(lab: Lab, keys: trust.Trust) -> None:
         path.write_text(content)
 
 
-def _start_pools(lab: Lab) -> None:
-    """Start each host's pool again: at boot its folder was the empty one below the shared storage."""
+def start_pool(lab: Lab, host: LabHost) -> None:
+    """Start a host's pool again: at boot its folder was the empty one below the shared storage."""
     script = "virsh -q pool-destroy instances >/dev/null 2>&1; virsh -q pool-start instances"
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda host: run([*namespaces.host_argv(lab, host), "sh", "-c", script]), lab.hosts))
+    run([*namespaces.host_argv(lab, host), "sh", "-c", script])
 
 
 def _start_instances(lab: Lab, count: int, memory_mib: int, load: instances.Load) -> Lab:
@@ -256,7 +259,7 @@ def _start_instances(lab: Lab, count: int, memory_mib: int, load: instances.Load
         return instance.model_copy(update={"boot_id": status.boot_id})
 
     with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2)) as pool:
-        lab = lab.model_copy(update={"instances": tuple(pool.map(boot, planned))})
+        lab = lab.model_copy(update={"instances": tuple(pool.map(boot, planned)), "ready": True})
     store.save(lab)
     return lab
 

@@ -52,7 +52,7 @@ class LabInstance(_Value):
 
 
 class Lab(_Value):
-    """A running lab; ``supervisor_pid`` is the first process of its namespaces."""
+    """A lab; ``supervisor_pid`` is the first process of its namespaces, ``ready`` is set once all of it is up."""
 
     name: str
     number: int
@@ -65,6 +65,7 @@ class Lab(_Value):
     supervisor_started: int
     hosts: tuple[LabHost, ...]
     instances: tuple[LabInstance, ...] = ()
+    ready: bool = False
 
     def host(self, name: str) -> LabHost:
         """Return a host by name; raises HotfootError that lists the hosts there are."""

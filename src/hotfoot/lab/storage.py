@@ -48,7 +48,8 @@ def prepare(lab: Lab) -> None:
         raise LabError(f"This machine cannot have that storage: {obstacle_here}.", ExitStatus.REFUSED)
     if lab.storage == "glusterfs":
         _make_volume(lab)
-        entry = f"localhost:/{_VOLUME} {INSTANCES_PATH} glusterfs defaults,_netdev,nofail,x-systemd.requires=glusterd.service"
+        options = "defaults,_netdev,nofail,x-systemd.requires=glusterd.service"
+        entry = f"localhost:/{_VOLUME} {INSTANCES_PATH} glusterfs {options}"
     elif lab.storage == "nfs":
         server = lab.hosts[0]
         _export(lab, server)
@@ -70,6 +71,32 @@ def _mount(lab: Lab, host: LabHost, entry: str) -> None:
         raise LabError(f"The shared storage is not mounted on {host.name}.")
 
 
+def mount_again(lab: Lab, host: LabHost, timeout_s: float = 30) -> None:
+    """Mount the storage on a host that was started again; raises LabError if it does not come back.
+
+    A volume with two of its three bricks lost has no quorum: then the first of them to start waits here in vain.
+    """
+    if lab.storage == "none":
+        return
+    script = (
+        f"findmnt -n {INSTANCES_PATH} >/dev/null && stat {INSTANCES_PATH}/. >/dev/null 2>&1 && exit; "
+        f"umount -l {INSTANCES_PATH} 2>/dev/null; systemctl reset-failed {_MOUNT_UNIT}; "
+        f"systemctl restart {_MOUNT_UNIT} && stat {INSTANCES_PATH}/. >/dev/null"
+    )
+    end = time.monotonic() + timeout_s
+    while True:
+        try:
+            _on(lab, host, "sh", "-c", script)
+            return
+        except LabError:
+            if time.monotonic() > end:
+                raise LabError(
+                    f"Host {host.name} is up, but its shared storage is not: too many other hosts are down. Start "
+                    f"those, then mount it: `hotfoot lab exec {host.name} -- systemctl restart {_MOUNT_UNIT}`."
+                ) from None
+            time.sleep(0.5)
+
+
 def _make_volume(lab: Lab) -> None:
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda host: _on(lab, host, "systemctl", "start", "glusterd"), lab.hosts))
@@ -88,7 +115,8 @@ def _make_volume(lab: Lab) -> None:
     _on(lab, first, *gluster, "volume", "create", _VOLUME, *replica, *places, "force")
     owner = _on(lab, first, "id", "-u", "libvirt-qemu").strip()
     group = _on(lab, first, "sh", "-c", "getent group kvm | cut -d: -f3").strip()
-    _on(lab, first, *gluster, "volume", "set", _VOLUME, "group", "virt")
+    if replica:  # the group sets options that only a replicated volume takes
+        _on(lab, first, *gluster, "volume", "set", _VOLUME, "group", "virt")
     options = {
         "storage.owner-uid": owner,
         "storage.owner-gid": group,

@@ -18,9 +18,7 @@ from typing import Protocol
 from hotfoot.errors import HotfootError
 
 Answer = tuple[int, int]  # sequence of the probe, arrival on the monotonic clock in ns
-SocketAddress = (
-    tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
-)  # as socket.getaddrinfo types it
+SocketAddress = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]  # as socket.getaddrinfo types it
 
 TCP_PORT = 22  # open or refused does not matter, and SSH is the port that firewalls seldom drop
 
@@ -30,9 +28,7 @@ _ECHO, _ECHO_REPLY, _ECHO6, _ECHO6_REPLY = 8, 0, 128, 129
 _HEADER = struct.Struct("!BBHHH")  # type, code, checksum, id, sequence (RFC 792, RFC 4443)
 _PAYLOAD = struct.Struct("!8sQ")  # who asks, the full sequence number
 _TIMESPEC = struct.Struct("@ll")
-_TCP_PATIENCE_NS = (
-    1_000_000_000  # the kernel repeats a lost SYN only after 1 s; by then newer probes have asked
-)
+_TCP_PATIENCE_NS = 1_000_000_000  # the kernel repeats a lost SYN only after 1 s; by then newer probes have asked
 _READ_AT_MOST = 256  # answers per look, so that a flood cannot hold up the next probe
 
 
@@ -94,9 +90,7 @@ class IcmpAsker:
             blocked[_ECHO6_REPLY >> 5] &= ~(1 << (_ECHO6_REPLY & 31))
             self._socket.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, struct.pack("@8I", *blocked))
         elif self._raw:
-            self._socket.setsockopt(
-                _SOL_RAW, _ICMP_FILTER, struct.pack("@I", 0xFFFFFFFF & ~(1 << _ECHO_REPLY))
-            )
+            self._socket.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("@I", 0xFFFFFFFF & ~(1 << _ECHO_REPLY)))
         self._socket.connect(address_of)  # the kernel then hands over this address's answers only
 
     def ask(self, sequence: int) -> None:

@@ -112,9 +112,7 @@ class Progress:
         return f"the guest uses {human_bytes(grown)} more memory than was known"
 
 
-def _outlook(
-    phase: Phase, remaining: int | None, dirty: int, throughput: int | None
-) -> tuple[int | None, str | None]:
+def _outlook(phase: Phase, remaining: int | None, dirty: int, throughput: int | None) -> tuple[int | None, str | None]:
     """Return the time left in ms, or why there is no end in sight; both None as long as nothing is known.
 
     The dirty rate (bytes/s; 0 where it no longer matters) works against the throughput: 100 MiB that remain

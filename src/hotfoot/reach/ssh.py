@@ -77,9 +77,7 @@ class SshAccess:
             raise HotfootError(failure)
         return completed
 
-    async def _call(
-        self, arguments: list[str], data: bytes, timeout_s: float, host: Host
-    ) -> tuple[int, bytes, bytes]:
+    async def _call(self, arguments: list[str], data: bytes, timeout_s: float, host: Host) -> tuple[int, bytes, bytes]:
         pipe = asyncio.subprocess.PIPE
         # A session of its own: the terminal's Ctrl-C is hotfoot's alone, and one kill ends jump hosts too.
         process = await asyncio.create_subprocess_exec(

@@ -84,7 +84,7 @@ def sudo_failure(host: Host, ssh: Ssh, status: int, stderr: str) -> str | None:
         return f"host {host.name} has no sudo; install it, or log in as root and set ssh.sudo to false"
     if status != 1 or not stderr.lstrip().startswith("sudo: "):
         return None
-    if "password is required" in stderr or "terminal is required" in stderr:
+    if any(f"{what} is required" in stderr for what in ("password", "terminal", "authentication")):
         return (
             f"sudo on host {host.name} asks {user} for a password; allow it without one "
             f'("{user} ALL=(ALL) NOPASSWD: ALL" in a file of /etc/sudoers.d there)'

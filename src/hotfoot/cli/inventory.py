@@ -1,0 +1,157 @@
+"""``hotfoot hosts``, ``ls`` and ``show``: what there is, and where."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hotfoot.cli.options import ClusterOption, JsonOption
+from hotfoot.cli.session import with_cloud
+from hotfoot.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from hotfoot.cloud.libvirt_cloud import LibvirtCloud
+    from hotfoot.cluster import Cluster
+    from hotfoot.inventory import Disk, Instance, Interface, Snapshot
+
+
+def hosts(cluster: ClusterOption = None, as_json: JsonOption = False) -> None:
+    """Show the hosts: whether they answer, what runs there, and what room they have."""
+    from hotfoot.sizes import human_bytes
+
+    snapshot = with_cloud(cluster, _look)
+    if as_json:
+        typer.echo(json.dumps({"hosts": [_host_json(snapshot, host.name) for host in snapshot.hosts]}))
+        return
+    print_table(
+        ("HOST", "ADDRESS", "STATE", "INSTANCES", "CPUS", "MEMORY", "FREE", "LIBVIRT", "QEMU"),
+        [
+            (
+                host.name,
+                host.address,
+                "up",
+                str(sum(instance.running for instance in snapshot.on(host.name))),
+                str(host.cpus),
+                human_bytes(host.memory_total_bytes),
+                human_bytes(snapshot.memory_free_bytes(host.name)),
+                _dotted(host.libvirt_version),
+                _dotted(host.qemu_version),
+            )
+            if host.answers
+            else (host.name, host.address, "no answer", "", "", "", "", "", "")
+            for host in snapshot.hosts
+        ],
+    )
+    _tell_silent(snapshot)
+
+
+def ls(
+    host: Annotated[str | None, typer.Option("--host", help="Only the instances on this host.")] = None,
+    cluster: ClusterOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the instances: state, host, vCPUs, memory, and where their disks live."""
+    from hotfoot.migration.selection import check_host
+    from hotfoot.sizes import human_bytes
+
+    snapshot = with_cloud(cluster, _look)
+    if host is not None:
+        check_host(snapshot, host)
+    found = sorted(snapshot.instances if host is None else snapshot.on(host), key=lambda one: (one.name, one.host))
+    if as_json:
+        silent = [{"host": one.name, "problem": one.problem} for one in snapshot.hosts if not one.answers]
+        typer.echo(json.dumps({"instances": [asdict(instance) for instance in found], "unreachable": silent}))
+        return
+    print_table(
+        ("INSTANCE", "UUID", "HOST", "STATE", "VCPUS", "MEMORY", "DISKS"),
+        [
+            (
+                instance.name,
+                instance.uuid,
+                instance.host,
+                str(instance.state),
+                str(instance.vcpus),
+                human_bytes(instance.memory_bytes),
+                ", ".join(disk.source for disk in instance.disks if disk.source) or "none",
+            )
+            for instance in found
+        ],
+    )
+    _tell_silent(snapshot)
+
+
+def show(
+    instance: Annotated[str, typer.Argument(help="Name, UUID, or the first digits of the UUID.")],
+    from_host: Annotated[str | None, typer.Option("--from", help="The host it is on, if several fit.")] = None,
+    cluster: ClusterOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one instance: state, host, vCPUs, memory, disks and where they live, network."""
+    from hotfoot.migration.selection import find_instance
+    from hotfoot.sizes import human_bytes
+
+    async def work(_cluster: Cluster, cloud: LibvirtCloud) -> tuple[Instance, tuple[str, ...]]:
+        found = find_instance(await cloud.look(), instance, from_host)
+        return found, await cloud.addresses(found) if found.running else ()
+
+    found, addresses = with_cloud(cluster, work)
+    if as_json:
+        typer.echo(json.dumps({**asdict(found), "addresses": addresses}))
+        return
+    rows = [
+        ("uuid", found.uuid),
+        ("host", found.host),
+        ("state", f"{found.state}{'' if found.persistent else ', transient'}"),
+        ("vcpus", str(found.vcpus)),
+        ("memory", human_bytes(found.memory_bytes)),
+        ("machine", f"{found.machine} {found.arch}, {found.virt_type}"),
+        *(("disk", _disk(disk)) for disk in found.disks),
+        *(("network", _interface(card)) for card in found.interfaces),
+        *(("address", address) for address in addresses),
+        *(("host device", device) for device in found.host_devices),
+    ]
+    typer.secho(found.name, bold=True)
+    for label, value in rows:
+        typer.echo(f"  {label:<12}{value}")
+
+
+async def _look(_cluster: Cluster, cloud: LibvirtCloud) -> Snapshot:
+    return await cloud.look()
+
+
+def _host_json(snapshot: Snapshot, name: str) -> dict[str, object]:
+    host = snapshot.host(name)
+    return {
+        "name": host.name,
+        "address": host.address,
+        "answers": host.answers,
+        "problem": host.problem,
+        "instances": sum(instance.running for instance in snapshot.on(name)),
+        "cpus": host.cpus,
+        "memory_total_bytes": host.memory_total_bytes,
+        "memory_free_bytes": snapshot.memory_free_bytes(name),
+        "libvirt_version": _dotted(host.libvirt_version) if host.answers else None,
+        "qemu_version": _dotted(host.qemu_version) if host.answers else None,
+    }
+
+
+def _tell_silent(snapshot: Snapshot) -> None:
+    for host in snapshot.hosts:
+        if host.problem:
+            typer.secho(f"{host.name}: {host.problem}", err=True, fg=typer.colors.YELLOW)
+
+
+def _disk(disk: Disk) -> str:
+    where = f"{disk.protocol}:{disk.source}" if disk.protocol else disk.source or "empty"
+    return f"{disk.target}  {where}  ({disk.format} {disk.kind}{', read-only' if disk.read_only else ''})"
+
+
+def _interface(card: Interface) -> str:
+    return f"{card.mac}  {card.kind} {card.source or ''}".rstrip() + (f"  ({card.device})" if card.device else "")
+
+
+def _dotted(version: tuple[int, int, int]) -> str:
+    return ".".join(str(part) for part in version)

@@ -1,0 +1,76 @@
+"""Runs the ``hotfoot`` command as a user does, and keeps what it said."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HOTFOOT = str(Path(sys.executable).with_name("hotfoot"))
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a command answered."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The object on the last line of its output."""
+        found: dict[str, Any] = json.loads(self.out.strip().splitlines()[-1])
+        return found
+
+
+def environment(cluster: Path | None = None, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment of a command: a cluster file, and no colours."""
+    env = {key: value for key, value in os.environ.items() if key != "HOTFOOT_CLUSTER"}
+    env |= {"NO_COLOR": "1", **(more or {})}
+    if cluster is not None:
+        env["HOTFOOT_CLUSTER"] = str(cluster)
+    return env
+
+
+def start(*words: str, cluster: Path | None = None) -> subprocess.Popen[str]:
+    """Start a command and return at once."""
+    return subprocess.Popen(
+        [HOTFOOT, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        env=environment(cluster),
+        cwd="/",
+    )
+
+
+def finish(process: subprocess.Popen[str], timeout_s: float = 180) -> Said:
+    """Wait for a started command."""
+    try:
+        out, err = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        out, err = process.communicate()
+        raise AssertionError(f"the command hung; it had said {out!r} {err!r}") from None
+    assert "Traceback" not in err, err
+    return Said(process.returncode, out, err)
+
+
+def hotfoot(*words: str, cluster: Path | None = None, timeout_s: float = 180) -> Said:
+    """Run a command to its end."""
+    return finish(start(*words, cluster=cluster), timeout_s)
+
+
+def well(*words: str, cluster: Path | None = None, timeout_s: float = 180) -> Said:
+    """Run a command that must succeed."""
+    said = hotfoot(*words, cluster=cluster, timeout_s=timeout_s)
+    assert said.status == 0, f"{words} ended with {said.status}: {said.out}\n{said.err}"
+    return said

@@ -1,0 +1,51 @@
+"""One lab for most lab tests; a machine that cannot run it skips them with the reason, and fails them in CI."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from command import hotfoot
+from labs import TestLab, bring_up
+
+from hotfoot.lab import machine, storage
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test below this folder, and skip them all with a reason where a lab cannot run."""
+    here = [item for item in items if Path(__file__).parent in item.path.parents]
+    for item in here:
+        item.add_marker(pytest.mark.lab)
+    reasons = machine.obstacles() if here else []
+    if reasons and os.environ.get("CI"):
+        pytest.exit(f"CI must run the lab tests, and this machine cannot: {reasons[0]}", returncode=1)
+    for item in here if reasons else []:
+        item.add_marker(pytest.mark.skip(reason=f"this machine cannot run a lab: {reasons[0]}"))
+
+
+def _shared(name: str, *options: str) -> Iterator[TestLab]:
+    hotfoot("lab", "down", "--name", name)
+    yield bring_up(name, *options)
+    hotfoot("lab", "down", "--name", name)
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[TestLab]:
+    """Three hosts over TLS with shared storage, and two instances, one of them busy."""
+    if storage.default_storage() == "none":
+        pytest.skip("this kernel has neither FUSE nor NFS for shared storage")
+    yield from _shared("test", "--hosts", "3", "--instances", "2", "--rate", "20", "--area", "64")
+
+
+@pytest.fixture(scope="session")
+def block_lab() -> Iterator[TestLab]:
+    """Three hosts over SSH with no shared storage, and one busy instance."""
+    yield from _shared(
+        "block", "--hosts", "3", "--instances", "1", "--transport", "ssh", "--storage", "none", "--rate", "20"
+    )

@@ -1,0 +1,59 @@
+"""A running lab, as tests use it."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from command import Said, hotfoot, start, well
+
+
+@dataclass(frozen=True, slots=True)
+class TestLab:
+    """A lab by name, and the commands that tests give to it."""
+
+    __test__ = False
+    name: str
+    cluster: Path
+    hosts: tuple[str, ...]
+
+    def run(self, *words: str, timeout_s: float = 180) -> Said:
+        """Run a command with the lab's cluster file."""
+        return hotfoot(*words, cluster=self.cluster, timeout_s=timeout_s)
+
+    def start(self, *words: str) -> Any:
+        """Start a command with the lab's cluster file."""
+        return start(*words, cluster=self.cluster)
+
+    def lab(self, *words: str) -> Said:
+        """Run a ``hotfoot lab`` command that must succeed (``words`` up to the first option or ``--``)."""
+        plain = list(itertools.takewhile(lambda word: not word.startswith("-"), words))
+        return well("lab", *plain[:1], *plain[1:], "--name", self.name, *words[len(plain) :])
+
+    def on(self, host: str, *command: str) -> str:
+        """Run a command on a host; it must succeed."""
+        return well("lab", "exec", "--name", self.name, host, "--", *command).out
+
+    def where(self, instance: str) -> str | None:
+        """Return the host of an instance, as the lab's own look at each host says."""
+        found = self.lab("status", "--json").json["instances"]
+        place: str | None = next(each["host"] for each in found if each["name"] == instance)
+        return place
+
+    def verify(self, instance: str) -> dict[str, Any]:
+        """Return the proof that an instance is whole, having checked that it is."""
+        said = hotfoot("lab", "verify", instance, "--name", self.name, "--json")
+        assert said.status == 0, said.out + said.err
+        found: dict[str, Any] = said.json["instances"][0]
+        assert found["whole"]
+        assert found["pages"] > 0
+        assert found["blocks"] > 0
+        return found
+
+
+def bring_up(name: str, *options: str) -> TestLab:
+    """Bring up a lab and return it."""
+    found = well("lab", "up", "--name", name, "--json", *options, timeout_s=400).json
+    return TestLab(name, Path(found["cluster_file"]), tuple(host["name"] for host in found["hosts"]))
