@@ -20,6 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: no brackets eaten as markup, and no Rich to import
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

@@ -106,7 +106,7 @@ def abort(
     elif dry_run:
         typer.echo(f"Would stop the migration of {name} from {host}.")
     else:
-        typer.echo(f"Stopped the migration of {name}; it runs on {host}.")
+        typer.echo(f"Stopped the migration of {name}; it stays on {host}.")
 
 
 class _Command:

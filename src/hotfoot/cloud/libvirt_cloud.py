@@ -65,9 +65,7 @@ class LibvirtCloud:
     async def _look_at(self, name: str) -> tuple[Host, tuple[Instance, ...]]:
         address = self._links.endpoint(name).address
         try:
-            return await self._links.ask(
-                name, lambda connection: asked.look(connection, name, address), LOOK_TIMEOUT_S
-            )
+            return await self._links.ask(name, lambda connection: asked.look(connection, name, address), LOOK_TIMEOUT_S)
         except HostSilent as silent:
             return Host(name=name, address=address, problem=str(silent)), ()
         except libvirt.libvirtError as error:
@@ -76,9 +74,7 @@ class LibvirtCloud:
     async def examine(self, instance: Instance, destination: str) -> PairFacts:
         """Look at both hosts at the same time."""
         paths = [disk.source for disk in instance.disks if disk.on_host and disk.source]
-        bridges = [
-            card.source for card in instance.interfaces if card.kind in ("bridge", "direct") and card.source
-        ]
+        bridges = [card.source for card in instance.interfaces if card.kind in ("bridge", "direct") and card.source]
         try:
             xml, job, source_files, destination_files = await asyncio.gather(
                 self._links.ask(instance.host, lambda connection: asked.live_xml(connection, instance.uuid)),
@@ -125,10 +121,10 @@ class LibvirtCloud:
         """Return what the definition, the agent, leases and ARP tables know."""
         found: tuple[str, ...] = ()
         with suppress(HostSilent, TimeoutError, libvirt.libvirtError):
-            found = await asyncio.wait_for(
-                self._links.ask(instance.host, lambda connection: asked.addresses(connection, instance.uuid)),
-                AGENT_TIMEOUT_S,
-            )
+            async with asyncio.timeout(AGENT_TIMEOUT_S):
+                found = await self._links.ask(
+                    instance.host, lambda connection: asked.addresses(connection, instance.uuid)
+                )
         near = addresses_of(card.mac for card in instance.interfaces)
         return tuple(dict.fromkeys((*instance.addresses, *found, *near)))
 
@@ -136,8 +132,11 @@ class LibvirtCloud:
         """Move the instance by ``virDomainMigrateToURI3``, which returns when all is done."""
         loop = asyncio.get_running_loop()
         peer = peer_uri(self._links.endpoint(order.destination))
+        began = False
 
         def iteration(*_: object) -> None:
+            nonlocal began
+            began = True
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(on_iteration)
 
@@ -158,7 +157,7 @@ class LibvirtCloud:
             await self._links.ask(order.source, move, timeout_s=None)
         except libvirt.libvirtError as error:
             aborted = error.get_error_code() == libvirt.VIR_ERR_OPERATION_ABORTED
-            raise MoveEnded(sentence(str(error), self._moving(order)), aborted=aborted) from error
+            raise MoveEnded(sentence(str(error), self._moving(order, began=began)), aborted=aborted) from error
         except HostSilent as silent:
             raise MoveEnded(sentence(str(silent), self._moving(order, source_lost=True))) from silent
 
@@ -230,7 +229,7 @@ class LibvirtCloud:
         endpoint = self._links.endpoint(host)
         return sentence(str(error), Asked(host=host, transport=endpoint.transport, port=endpoint.port_in_use))
 
-    def _moving(self, order: Order, *, source_lost: bool = False) -> Asked:
+    def _moving(self, order: Order, *, began: bool = True, source_lost: bool = False) -> Asked:
         source, destination = self._links.endpoint(order.source), self._links.endpoint(order.destination)
         return Asked(
             host=order.source,
@@ -239,5 +238,7 @@ class LibvirtCloud:
             destination=order.destination,
             destination_port=destination.port_in_use,
             instance=order.name,
+            began=began,
+            native_tls=order.options.native_tls,
             source_lost=source_lost,
         )

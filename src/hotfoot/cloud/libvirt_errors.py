@@ -26,6 +26,10 @@ class Asked:
     """Set while migrating."""
     destination_port: int = 0
     instance: str = "the instance"
+    began: bool = True
+    """Whether memory had begun to flow; before, a connection that ends was refused rather than lost."""
+    native_tls: bool = False
+    """Whether QEMU encrypts the memory stream: else only libvirt's own connection has certificates."""
     source_lost: bool = False
     """Whether the connection from here to the source broke too."""
 
@@ -60,6 +64,16 @@ CONNECTING = _rules(
         " address among its subjectAltNames.",
     ),
     (
+        r"read tls confirmation",
+        "{host} refuses the client certificate of {who_small}, or gets none; it needs clientcert.pem of the same"
+        " authority (cacert.pem) in /etc/pki/libvirt.",
+    ),
+    (
+        r"known issuer|not trusted|verify peer|failed validation",
+        "{host} and {who_small} refuse each other's certificates; both need certificates of the same"
+        " authority (cacert.pem), the server's in /etc/pki/libvirt.",
+    ),
+    (
         r"(cannot|unable to|failed to) (read|load|import|find|access).*\b(cert|certificate|pem|key)|\.pem",
         "{who} cannot read the certificates for {host}; check cacert.pem, clientcert.pem and"
         " clientkey.pem in the pki"
@@ -74,13 +88,11 @@ CONNECTING = _rules(
     ),
     (
         r"host key verification failed|remote host identification has changed",
-        "{who} does not know the SSH host key of {host}, or it has changed; check it, and add it"
-        " to known_hosts.",
+        "{who} does not know the SSH host key of {host}, or it has changed; check it, and add it to known_hosts.",
     ),
     (
         r"permission denied \(|too many authentication failures",
-        "{host} refuses the SSH login from {who_small}; put that user's public key into"
-        " authorized_keys on {host}.",
+        "{host} refuses the SSH login from {who_small}; put that user's public key into authorized_keys on {host}.",
     ),
     (
         r"authentication (failed|unavailable|cancelled|required)|access denied|polkit",
@@ -99,13 +111,11 @@ CONNECTING = _rules(
     (
         r"name or service not known|temporary failure in name resolution|could not resolve|unable to resolve|"
         r"no address associated|getaddrinfo",
-        "{who} cannot resolve the name of {host}; give an IP address in the cluster file, or"
-        " mend DNS or /etc/hosts.",
+        "{who} cannot resolve the name of {host}; give an IP address in the cluster file, or mend DNS or /etc/hosts.",
     ),
     (
         r"timed out|timeout",
-        "{host} does not answer {who_small} on port {port}; is it switched on, and does a"
-        " firewall let the port in?",
+        "{host} does not answer {who_small} on port {port}; is it switched on, and does a firewall let the port in?",
     ),
     (
         r"no such file or directory.*(libvirt|sock)|failed to connect socket to '/",
@@ -135,8 +145,7 @@ MIGRATING = _rules(
     ),
     (
         r"already exists with uuid|is already defined|domain '.*' already exists",
-        "{destination} already has an instance with the name or UUID of {instance}; rename or"
-        " remove it there.",
+        "{destination} already has an instance with the name or UUID of {instance}; rename or remove it there.",
     ),
     (
         r"no storage pool with matching target path",
@@ -150,15 +159,13 @@ MIGRATING = _rules(
     ),
     (
         r"failed to get \"?write\"? lock|failed to get shared|is another process using the image",
-        "A disk of {instance} is in use on {destination} by another QEMU; find it there, and do"
-        " not start both.",
+        "A disk of {instance} is in use on {destination} by another QEMU; find it there, and do not start both.",
     ),
     (
         r"(unable to stat|cannot access storage file|cannot access backing file|could not open|"
         r"no such file or directory)"
         r"(?:[^']*'(?P<path>/[^']*)')?",
-        "{path} is missing or not readable on {destination}; mount its storage there, or copy"
-        " disks with --block.",
+        "{path} is missing or not readable on {destination}; mount its storage there, or copy disks with --block.",
     ),
     (
         r"cannot allocate memory|cannot set up guest memory|out of memory|not enough memory",
@@ -253,6 +260,13 @@ MIGRATING = _rules(
     ),
 )
 
+_PEER = re.compile(
+    r"end of file while reading|connection reset|cannot recv data|read tls confirmation|host key verification|"
+    r"permission denied \(|authentication failed|our own certificate",
+    re.IGNORECASE,
+)
+"""What a connection to the destination's libvirt says when it does not come about."""
+_CERTIFICATE = re.compile(r"certificate|tls handshake|known issuer", re.IGNORECASE)
 SOURCE_LOST = "The connection to libvirt on {host}, the source, was lost during the migration."
 
 
@@ -266,13 +280,25 @@ def sentence(message: str, asked: Asked) -> str:
         return _first(CONNECTING, raw, "here", asked.host, asked) or f"libvirt on {asked.host} says: {raw}."
     if asked.source_lost:
         return SOURCE_LOST.format(host=asked.host)
-    if REMOTE in raw.lower():
-        told = _first(CONNECTING, raw.lower().partition(REMOTE)[2], asked.host, asked.destination, asked)
-        if told:
-            return told
+    if _to_peer(raw, asked):
+        return _first(CONNECTING, raw, asked.host, asked.destination, asked) or (
+            f"{asked.host} cannot reach libvirt on {asked.destination}: {raw}."
+        )
     return _first(MIGRATING, raw, asked.host, asked.host, asked) or (
         f"libvirt could not move {asked.instance} from {asked.host} to {asked.destination}: {raw}."
     )
+
+
+def _to_peer(raw: str, asked: Asked) -> bool:
+    """Whether an error is about the source's connection to the destination's libvirt, not the memory stream.
+
+    libvirt says so itself only at times; else the port tells, or that no memory had begun to flow.
+    """
+    if REMOTE in raw.lower() or f":{asked.destination_port}'" in raw or f"service '{asked.destination_port}'" in raw:
+        return True
+    if not asked.native_tls and _CERTIFICATE.search(raw):
+        return True
+    return not asked.began and _PEER.search(raw) is not None
 
 
 def _first(rules: tuple[_Rule, ...], raw: str, who: str, host: str, asked: Asked) -> str | None:

@@ -56,9 +56,7 @@ def look(connection: Any, name: str, address: str) -> tuple[Host, tuple[Instance
 def _instances(connection: Any, host: str) -> Iterator[Instance]:
     for domain in connection.listAllDomains():
         with suppress(libvirt.libvirtError):  # gone between the list and the question
-            yield instance_of(
-                domain.XMLDesc(), host, state_of(domain), persistent=bool(domain.isPersistent())
-            )
+            yield instance_of(domain.XMLDesc(), host, state_of(domain), persistent=bool(domain.isPersistent()))
 
 
 def state_of(domain: Any) -> InstanceState:
@@ -126,9 +124,7 @@ def cpu_problem(connection: Any, instance: Instance, xml: str, host: str) -> str
         if error.get_error_code() != libvirt.VIR_ERR_CPU_INCOMPATIBLE:
             return None
         detail = str(error).rpartition(": ")[2].rstrip(".")
-        return (
-            f"The CPU of {host} lacks what {instance.name} was started with ({detail}); choose another host."
-        )
+        return f"The CPU of {host} lacks what {instance.name} was started with ({detail}); choose another host."
     if verdict == libvirt.VIR_CPU_COMPARE_INCOMPATIBLE:
         return f"The CPU of {host} lacks features that {instance.name} was started with; choose another host."
     return None
@@ -159,9 +155,7 @@ def missing_networks(connection: Any, instance: Instance) -> tuple[str, ...]:
     wanted = {card.source for card in instance.interfaces if card.kind == "network" and card.source}
     if not wanted:
         return ()
-    active = {
-        network.name() for network in connection.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE)
-    }
+    active = {network.name() for network in connection.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE)}
     return tuple(sorted(wanted - active))
 
 

@@ -25,6 +25,8 @@ def sample_of(stats: Stats, at_s: float) -> JobSample | None:
         return None
     dirty_pages_per_s = _maybe(stats, "memory_dirty_rate")
     page_bytes = _number(stats, "memory_page_size") or PAGE_BYTES
+    if not dirty_pages_per_s and _number(stats, "memory_iteration") <= 1:
+        dirty_pages_per_s = None  # QEMU says 0 until it has measured a whole iteration
     throughput = _number(stats, "memory_bps") + _number(stats, "disk_bps")
     return JobSample(
         at_s=at_s,
@@ -47,10 +49,10 @@ def sample_of(stats: Stats, at_s: float) -> JobSample | None:
 
 def totals_of(stats: Stats) -> JobTotals:
     """Return the account of a completed migration."""
-    sent = _number(stats, "memory_processed") + _number(stats, "disk_processed")
     return JobTotals(
         downtime_ms=_maybe(stats, "downtime"),
-        transferred_bytes=sent or None,
+        memory_sent_bytes=_number(stats, "memory_processed") or None,
+        disk_sent_bytes=_number(stats, "disk_processed") or None,
         iterations=_maybe(stats, "memory_iteration"),
         throughput_bytes_per_s=_maybe(stats, "memory_bps"),
     )

@@ -110,7 +110,8 @@ class Links:
 
         threading.Thread(target=work, name="libvirt call", daemon=True).start()
         try:
-            return await asyncio.wait_for(future, timeout_s)
+            async with asyncio.timeout(timeout_s):  # wait_for loses cancellations on Python 3.11
+                return await future
         except TimeoutError:
             self.threads_left = True
             raise
@@ -132,6 +133,7 @@ class Links:
             opening = None
         if opening is None:
             opening = self._opening[host] = asyncio.create_task(self._open(host))
+            opening.add_done_callback(_heard)
         return await asyncio.shield(opening)
 
     async def _open(self, host: str) -> Any:
@@ -150,6 +152,12 @@ class Links:
         endpoint = self._endpoints[host]
         asked = Asked(host=host, transport=endpoint.transport, port=endpoint.port_in_use)
         return sentence(str(error), asked)
+
+
+def _heard(opening: asyncio.Task[Any]) -> None:
+    """Take note of a failure that nobody waits for any more, so that asyncio prints no traceback of it."""
+    if not opening.cancelled():
+        opening.exception()
 
 
 @cache

@@ -40,9 +40,7 @@ def instance_of(xml: str, host: str, state: InstanceState, *, persistent: bool) 
         interfaces=interfaces,
         host_devices=tuple(_host_devices(root)),
         boot_files=tuple(
-            path.strip()
-            for tag in ("kernel", "initrd", "dtb", "loader")
-            if (path := root.findtext(f"os/{tag}"))
+            path.strip() for tag in ("kernel", "initrd", "dtb", "loader") if (path := root.findtext(f"os/{tag}"))
         ),
         addresses=tuple(_declared_addresses(root)),
         emulator=(root.findtext("devices/emulator") or "").strip(),

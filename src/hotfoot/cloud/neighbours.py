@@ -15,6 +15,4 @@ def addresses_of(macs: Iterable[str], table: str | None = None) -> tuple[str, ..
     if table is None:
         table = ARP_TABLE.read_text() if ARP_TABLE.exists() else ""
     rows = (line.split() for line in table.splitlines()[1:])
-    return tuple(
-        row[0] for row in rows if len(row) >= 4 and row[3].lower() in wanted and int(row[2], 16) & COMPLETE
-    )
+    return tuple(row[0] for row in rows if len(row) >= 4 and row[3].lower() in wanted and int(row[2], 16) & COMPLETE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import uuid5
 
 from hotfoot.lab.spec import INSTANCES_PATH, LabHost, Transport, controller_address
 from hotfoot.lab.trust import Trust
@@ -76,7 +77,7 @@ def host_files(
         "etc/systemd/network/11-br0.network": File(f"[Match]\nName=br0\n{network}"),
         "etc/systemd/network/12-eth1.network": File(f"[Match]\nName=eth1\n{network}Bridge=br0\n"),
         "etc/systemd/journald.conf.d/hotfoot.conf": File("[Journal]\nStorage=volatile\nRuntimeMaxUse=16M\n"),
-        "etc/libvirt/storage/instances.xml": File(_pool_xml()),
+        "etc/libvirt/storage/instances.xml": File(_pool_xml(host)),
         "etc/libvirt/storage/autostart/instances.xml": File(link_to="/etc/libvirt/storage/instances.xml"),
         "etc/hotfoot-lab/meminfo": File(meminfo(memory_mib)),
     }
@@ -109,6 +110,10 @@ def meminfo(memory_mib: int) -> str:
     return text + "HugePages_Total:       0\nHugePages_Free:        0\n"
 
 
-def _pool_xml() -> str:
-    """Return a directory pool over the instances' folder: with it, libvirt makes files for block migration."""
-    return f"<pool type='dir'><name>instances</name><target><path>{INSTANCES_PATH}</path></target></pool>\n"
+def _pool_xml(host: LabHost) -> str:
+    """Return a directory pool over the instances' folder: with it, libvirt makes files for block migration.
+
+    It has a UUID, because libvirtd would draw a new one at each start, and lose the pool to its own running one.
+    """
+    place = f"<target><path>{INSTANCES_PATH}</path></target>"
+    return f"<pool type='dir'><name>instances</name><uuid>{uuid5(host.uuid, 'pool')}</uuid>{place}</pool>\n"

@@ -64,7 +64,9 @@ class Order:
         """Say what will be done beyond the plain live migration, one phrase each."""
         words = ["memory is copied while the instance runs"]
         if self.mode is Mode.BLOCK:
-            words.append(f"local disks are copied too ({', '.join(self.copied_disks)})")
+            words.append(
+                f"local disks are copied too ({', '.join(self.copied_disks)}); the old ones stay on the source"
+            )
         words.append(
             "stays defined on the destination, and is removed from the source"
             if self.persistent
@@ -72,9 +74,7 @@ class Order:
         )
         options = self.options
         words.append(
-            "memory stream encrypted by QEMU (native TLS)"
-            if options.native_tls
-            else "memory stream not encrypted"
+            "memory stream encrypted by QEMU (native TLS)" if options.native_tls else "memory stream not encrypted"
         )
         if options.bandwidth_mib_per_s is not None:
             exact = options.bandwidth_mib_per_s * MIB == options.bandwidth_bytes_per_s

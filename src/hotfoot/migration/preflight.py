@@ -93,8 +93,7 @@ def check_pair(
 def _seen_at_once(snapshot: Snapshot, instance: Instance, destination: str) -> Iterator[str]:
     if not instance.movable:
         yield (
-            f"{instance.name} on {instance.host} is {instance.state}; only a running or paused"
-            " instance can move live."
+            f"{instance.name} on {instance.host} is {instance.state}; only a running or paused instance can move live."
         )
     if destination == instance.host:
         yield f"{instance.name} is already on {destination}: source and destination are the same host."
@@ -106,9 +105,7 @@ def _seen_at_once(snapshot: Snapshot, instance: Instance, destination: str) -> I
     for other in snapshot.on(destination):
         if other.uuid == instance.uuid:
             if other.state is InstanceState.IN_TRANSIT:
-                yield (
-                    f"{instance.name} is already being migrated to {destination}; `hotfoot abort` stops that."
-                )
+                yield (f"{instance.name} is already being migrated to {destination}; `hotfoot abort` stops that.")
                 continue
             what = "runs" if other.running else "is defined"
             yield (
@@ -117,10 +114,7 @@ def _seen_at_once(snapshot: Snapshot, instance: Instance, destination: str) -> I
                 f" which of the two is right, and remove the other (`virsh undefine`)."
             )
         elif other.name == instance.name:
-            yield (
-                f"{destination} has another instance named {other.name} ({other.uuid}); rename one of"
-                " the two."
-            )
+            yield (f"{destination} has another instance named {other.name} ({other.uuid}); rename one of the two.")
     free = snapshot.memory_free_bytes(destination)
     if free < instance.memory_bytes:
         yield (
@@ -132,9 +126,7 @@ def _seen_at_once(snapshot: Snapshot, instance: Instance, destination: str) -> I
 
 def _machine(instance: Instance, facts: PairFacts) -> Iterator[str]:
     if facts.job_under_way:
-        yield (
-            f"{instance.name} is already being migrated; `hotfoot watch` shows it, `hotfoot abort` stops it."
-        )
+        yield (f"{instance.name} is already being migrated; `hotfoot watch` shows it, `hotfoot abort` stops it.")
     if facts.cpu_problem:
         yield facts.cpu_problem
     if facts.machine_problem:
@@ -168,14 +160,11 @@ def _read_only_files(instance: Instance, facts: PairFacts) -> Iterator[str]:
         sight = facts.destination_files.files.get(path)
         if sight is not None and not sight.exists:
             yield (
-                f"{path}, which {instance.name} reads, is missing on {facts.destination}; copy it"
-                " there or detach it."
+                f"{path}, which {instance.name} reads, is missing on {facts.destination}; copy it there or detach it."
             )
 
 
-def _disk(
-    judged: DiskSharing, instance: Instance, facts: PairFacts, options: MigrationOptions
-) -> Iterator[str]:
+def _disk(judged: DiskSharing, instance: Instance, facts: PairFacts, options: MigrationOptions) -> Iterator[str]:
     disk, source, destination = judged.disk, instance.host, facts.destination
     there = _sight(disk, facts)
     name = f"{disk.target} ({disk.source})"
@@ -190,17 +179,13 @@ def _disk(
         yield from _copy(judged, name, facts)
         return
     if judged.sharing is Sharing.NOT_MOUNTED:
+        yield (f"{name} is {judged.why}; mount the shared storage on {destination}, or copy the disk with --block.")
+    elif judged.sharing is Sharing.LOCAL:
         yield (
-            f"{name} is {judged.why}; mount the shared storage on {destination}, or copy the disk"
-            " with --block."
+            f"{name} is local to {source} ({judged.why}), and {destination} does not share it; leave out --no-block."
         )
     elif there is not None and not there.exists:
         yield f"{name} is missing on {destination}; mount its storage there, or copy the disk with --block."
-    elif judged.sharing is Sharing.LOCAL:
-        yield (
-            f"{name} is local to {source} ({judged.why}), and {destination} does not share it; leave"
-            " out --no-block."
-        )
 
 
 def _copy(judged: DiskSharing, name: str, facts: PairFacts) -> Iterator[str]:
@@ -213,8 +198,7 @@ def _copy(judged: DiskSharing, name: str, facts: PairFacts) -> Iterator[str]:
     if disk.kind == "block":
         if not there.exists:
             yield (
-                f"{name} is missing on {destination}; make a device of that name and at least that"
-                " size there first."
+                f"{name} is missing on {destination}; make a device of that name and at least that size there first."
             )
         return
     if here is not None and there.exists and disk.format == "raw" and there.size_bytes < here.size_bytes:
@@ -266,9 +250,7 @@ def _insisted_on_nothing(options: MigrationOptions, copied: Sequence[str], desti
         yield f"No disk needs to be copied: {destination} sees the same ones; leave out --block."
 
 
-def _remarks(
-    snapshot: Snapshot, instance: Instance, facts: PairFacts, disks: Sequence[DiskSharing]
-) -> Iterator[str]:
+def _remarks(snapshot: Snapshot, instance: Instance, facts: PairFacts, disks: Sequence[DiskSharing]) -> Iterator[str]:
     source, destination = snapshot.host(instance.host), snapshot.host(facts.destination)
     if destination.answers and destination.qemu_version < source.qemu_version:
         yield (

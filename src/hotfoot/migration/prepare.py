@@ -86,9 +86,7 @@ async def _judge(
         if verdict.order is not None:
             return verdict, tuple(passed_over)
         passed_over.append((name, " ".join(verdict.obstacles)))
-    reasons = tuple(f"{name}: {why}" for name, why in passed_over) or (
-        "The cluster file lists no other host.",
-    )
+    reasons = tuple(f"{name}: {why}" for name, why in passed_over) or ("The cluster file lists no other host.",)
     return refuse(instance, "", (f"No host can take {instance.name}.", *reasons)), tuple(passed_over)
 
 
@@ -97,9 +95,7 @@ def _worth_a_look(snapshot: Snapshot, instance: Instance, destination: str) -> b
     return instance.movable and destination != instance.host and snapshot.host(destination).answers
 
 
-async def _examine(
-    cloud: Cloud, snapshot: Snapshot, instance: Instance, request: Request, destination: str
-) -> Verdict:
+async def _examine(cloud: Cloud, snapshot: Snapshot, instance: Instance, request: Request, destination: str) -> Verdict:
     try:
         facts = await cloud.examine(instance, destination)
     except HotfootError as error:

@@ -75,9 +75,7 @@ def judge(order: Order, sightings: Sequence[Sighting], state_before: InstanceSta
             continue
         what = "a half of the migration" if seen.half else f"a definition ({seen.state})"
         cure = "virsh destroy" if seen.half else "virsh undefine"
-        remarks.append(
-            f"{what.capitalize()} is left on {seen.host}; remove it there (`{cure} {order.uuid}`)."
-        )
+        remarks.append(f"{what.capitalize()} is left on {seen.host}; remove it there (`{cure} {order.uuid}`).")
     remarks += [f"Whether anything is left on {seen.host} is not known: {seen.problem}" for seen in silent]
     return Proof(place, tuple(remarks))
 

@@ -22,9 +22,17 @@ class JobTotals:
     """The hypervisor's own account of a finished migration; None where it keeps none."""
 
     downtime_ms: int | None = None
-    transferred_bytes: int | None = None
+    memory_sent_bytes: int | None = None
+    disk_sent_bytes: int | None = None
     iterations: int | None = None
     throughput_bytes_per_s: int | None = None
+
+    @property
+    def transferred_bytes(self) -> int | None:
+        """All that was sent; None where neither memory nor disks are known."""
+        if self.memory_sent_bytes is None and self.disk_sent_bytes is None:
+            return None
+        return (self.memory_sent_bytes or 0) + (self.disk_sent_bytes or 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from hotfoot.cloud.protocol import Cloud, MoveEnded
 from hotfoot.errors import ExitStatus, HotfootError
@@ -94,8 +95,9 @@ class Run:
             if sample is not None:
                 self._last = sample
                 self._on_sample(sample)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._iteration.wait(), LOOK_S)
+            with suppress(TimeoutError):  # wait_for would lose a cancellation on Python 3.11
+                async with asyncio.timeout(LOOK_S):
+                    await self._iteration.wait()
             self._iteration.clear()
 
     async def _abort_when_asked(self) -> None:
@@ -124,16 +126,19 @@ class Run:
         return proof.place is not Place.UNCLEAR and not any(seen.half for seen in sightings)
 
     async def _totals(self) -> JobTotals:
-        totals = await self._cloud.totals(self._order)
-        if totals.transferred_bytes is not None or self._last is None:
+        totals, last = await self._cloud.totals(self._order), self._last
+        if last is None:
             return totals
-        last = self._last
-        return JobTotals(
-            downtime_ms=totals.downtime_ms,
-            transferred_bytes=last.memory_processed_bytes + last.disk_processed_bytes,
-            iterations=last.iteration or None,
-            throughput_bytes_per_s=last.throughput_bytes_per_s,
-        )
+        if totals.disk_sent_bytes is None and last.disk_processed_bytes:  # only the source counts the disks
+            totals = replace(totals, disk_sent_bytes=last.disk_processed_bytes)
+        if totals.memory_sent_bytes is None:
+            totals = replace(
+                totals,
+                memory_sent_bytes=last.memory_processed_bytes,
+                iterations=last.iteration or None,
+                throughput_bytes_per_s=last.throughput_bytes_per_s,
+            )
+        return totals
 
     def _result(
         self, ended: MoveEnded | None, proof: Proof, totals: JobTotals, outage: Outage | None, total_ms: int
@@ -162,22 +167,14 @@ def conclude(
     """Say how it ended: the proof decides, not what the call returned. Pure."""
     why = str(ended) if ended else None
     if proof.place is Place.DESTINATION:
-        late = (
-            f"It was asked to stop too late: {order.name} runs on {order.destination}."
-            if asked_to_stop
-            else None
-        )
+        late = f"It was asked to stop too late: {order.name} runs on {order.destination}." if asked_to_stop else None
         lost = f"{why} Yet the move had come to its end." if why and not asked_to_stop else None
         return Outcome.COMPLETED, ExitStatus.COMPLETED, late or lost
     if proof.place is Place.UNCLEAR:
         return Outcome.FAILED, ExitStatus.UNKNOWN_STATE, why
     home = f"{order.name} lives on {order.source}, as before."
     if ended is not None and ended.aborted:
-        who = (
-            "Stopped as you asked;"
-            if asked_to_stop
-            else "Stopped by someone else (`hotfoot abort` or virsh);"
-        )
+        who = "Stopped as you asked;" if asked_to_stop else "Stopped by someone else (`hotfoot abort` or virsh);"
         return Outcome.ABORTED, ExitStatus.ABORTED, f"{who} {home}"
     return (
         Outcome.FAILED,

@@ -132,9 +132,7 @@ def _by_declaration(disk: Disk, declared: Sequence[DeclaredStorage]) -> DiskShar
     path = PurePosixPath(disk.source or "/")
     fits = [storage for storage in declared if path.is_relative_to(storage.path)]
     if not fits:
-        return DiskSharing(
-            disk, Sharing.UNKNOWN, "neither seen by SSH nor declared under storage: in the cluster file"
-        )
+        return DiskSharing(disk, Sharing.UNKNOWN, "neither seen by SSH nor declared under storage: in the cluster file")
     nearest = max(fits, key=lambda storage: len(PurePosixPath(storage.path).parts))
     sharing = Sharing.SHARED if nearest.shared else Sharing.LOCAL
     return DiskSharing(disk, sharing, f"declared for {nearest.path} in the cluster file")

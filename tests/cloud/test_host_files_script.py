@@ -1,0 +1,27 @@
+"""The script that looks at files, run by a real shell."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hotfoot.cloud.host_files import answer, question
+
+pytestmark = pytest.mark.skipif(shutil.which("findmnt") is None, reason="this machine has no findmnt")
+
+
+def test_it_tells_of_files_present_and_missing(tmp_path: Path) -> None:
+    present, missing = tmp_path / "a b'c", tmp_path / "not" / "there"
+    present.write_bytes(b"x" * 1234)
+    script = question([str(present), str(missing)], ["lo", "no-such-bridge"])
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    said = answer(done.stdout)
+    assert (said.files[str(present)].exists, said.files[str(present)].size_bytes) == (True, 1234)
+    assert said.files[str(present)].inode == present.stat().st_ino
+    assert not said.files[str(missing)].exists
+    assert said.files[str(missing)].fs_type == said.files[str(present)].fs_type != ""
+    assert said.files[str(missing)].free_bytes > 0
+    assert said.missing_devices == ("no-such-bridge",)
