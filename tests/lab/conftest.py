@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from command import hotfoot
-from labs import TestLab, bring_up
+from tests.lab.command import hotfoot
+from tests.lab.labs import TestLab, bring_up
 
 from hotfoot.lab import machine, storage
 

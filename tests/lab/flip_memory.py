@@ -13,20 +13,22 @@ import sys
 NAME, PORT, PAGE = sys.argv[1], 12345, 4096
 
 
-def monitor(line):
-    return subprocess.run(["virsh", "qemu-monitor-command", NAME, "--hmp", line], capture_output=True, text=True).stdout
+def monitor(line: str) -> str:
+    return subprocess.run(
+        ["virsh", "qemu-monitor-command", NAME, "--hmp", line], capture_output=True, text=True, check=True
+    ).stdout
 
 
-def packet(connection, text):
+def packet(connection: socket.socket, text: str) -> str:
     connection.sendall(f"${text}#{sum(text.encode()) % 256:02x}".encode())
     got = b""
-    while not re.search(rb"\$([^#]*)#..", got):
+    while (answer := re.search(rb"\$([^#]*)#..", got)) is None:
         got += connection.recv(4096)
     connection.sendall(b"+")
-    return re.search(rb"\$([^#]*)#..", got)[1].decode()
+    return answer[1].decode()
 
 
-def pattern(number):
+def pattern(number: int) -> bytes:
     """The witness's page of generation 0, as guest/witness.c fills it."""
     x = number * 0x9E3779B97F4A7C15 % 2**64
     seed = x ^ x >> 29
@@ -39,7 +41,8 @@ with open(dump, "rb") as file:
     memory = file.read()
 os.unlink(dump)
 address = memory.find(pattern(77))
-assert address % PAGE == 0 and address > 0, "no page of the witness found"
+assert address > 0, "no page of the witness found"
+assert address % PAGE == 0
 monitor(f"gdbserver tcp:127.0.0.1:{PORT}")
 with socket.create_connection(("127.0.0.1", PORT), 10) as connection:
     packet(connection, "?")

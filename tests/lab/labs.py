@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from command import Said, hotfoot, start, well
+from tests.lab.command import Said, hotfoot, start, well
 
 
 @dataclass(frozen=True, slots=True)

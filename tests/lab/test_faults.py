@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from subprocess import Popen
 
 import pytest
-from command import Said, finish
-from labs import TestLab
+from tests.lab.command import Said, finish
+from tests.lab.labs import TestLab
 
 SLOW, FAST = "60mbit", "1gbit"
 

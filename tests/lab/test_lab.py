@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command import hotfoot, start, well
-from labs import TestLab, bring_up
+from tests.lab.command import hotfoot, start, well
+from tests.lab.labs import TestLab, bring_up
 
 from hotfoot.lab import namespaces, network, store
 
@@ -36,7 +36,8 @@ def small() -> Iterator[TestLab]:
 
 
 def test_each_host_is_a_host_of_its_own(lab: TestLab) -> None:
-    script = "hostname; cat /etc/machine-id; systemctl is-system-running; pgrep -cx sshd; virsh capabilities | grep uuid"
+    script = "hostname; cat /etc/machine-id; systemctl is-system-running; pgrep -cx sshd; virsh capabilities"
+    script += " | grep uuid"
     answers = [lab.on(host, "sh", "-c", script).split() for host in lab.hosts]
     assert [answer[0] for answer in answers] == list(lab.hosts)
     assert len({answer[1] for answer in answers}) == len(lab.hosts)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from command import hotfoot
-from labs import TestLab, bring_up
+from tests.lab.command import hotfoot
+from tests.lab.labs import TestLab, bring_up
 
 MOVES = 20
 RINGS = [("tls", "glusterfs"), ("ssh", "glusterfs"), ("tls", "none"), ("ssh", "none")]
 
 
-@pytest.fixture(scope="module", params=RINGS, ids=lambda ring: "-".join(ring))
+@pytest.fixture(scope="module", params=RINGS, ids="-".join)
 def ring(request: pytest.FixtureRequest) -> Iterator[tuple[TestLab, str]]:
     """A lab whose one instance rewrites 20 MiB of memory each second, and how its storage is moved."""
     transport, storage = request.param

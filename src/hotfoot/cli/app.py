@@ -48,5 +48,6 @@ def main() -> None:
     try:
         app()
     except HotfootError as error:
-        typer.echo(f"hotfoot: {error}", err=True)
+        for line in str(error).splitlines():
+            typer.echo(f"hotfoot: {line}", err=True)
         sys.exit(int(error.status))

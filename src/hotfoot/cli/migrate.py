@@ -88,13 +88,13 @@ def abort(
     """Stop the migration of an instance; it goes on running on its source."""
 
     async def work(_declared: Cluster, cloud: LibvirtCloud) -> tuple[str, str, bool]:
+        from hotfoot.migration import abort as aborting
         from hotfoot.migration.selection import find_instance
 
         found = find_instance(await cloud.look(), instance, from_host)
         if dry_run:
             return found.name, found.host, await cloud.job(found.host, found.uuid) is not None
-        migrating = await cloud.job(found.host, found.uuid) is not None
-        return found.name, found.host, migrating and await cloud.abort(found.host, found.uuid)
+        return found.name, found.host, await aborting.abort(cloud, found)
 
     name, host, stopped = with_cloud(cluster, work)
     if as_json:
@@ -106,7 +106,7 @@ def abort(
     elif dry_run:
         typer.echo(f"Would stop the migration of {name} from {host}.")
     else:
-        typer.echo(f"Stopped the migration of {name}; it stays on {host}.")
+        typer.echo(f"Stopped the migration of {name}; it runs on {host}, as before.")
 
 
 class _Command:

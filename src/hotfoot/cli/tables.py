@@ -11,9 +11,7 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows in columns; headers are bold on a terminal. Columns of figures are aligned to the right."""
     widths = [max(len(cell) for cell in column) for column in zip(headers, *rows, strict=True)]
     right = [
-        bool(rows)
-        and all(not row[i] or row[i][0].isdigit() or row[i] == "-" for row in rows)
-        and _figures(rows, i)
+        bool(rows) and all(not row[i] or row[i][0].isdigit() or row[i] == "-" for row in rows) and _figures(rows, i)
         for i in range(len(headers))
     ]
 

@@ -38,8 +38,8 @@ MIB = 1024 * KIB
 def look(connection: Any, name: str, address: str) -> tuple[Host, tuple[Instance, ...]]:
     """Return the host and all instances on it."""
     info = connection.getInfo()  # model, MiB of memory, CPUs ...
-    total = int(info[1]) * MIB
     memory = connection.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)  # KiB
+    total = int(memory.get("total", 0)) * KIB or int(info[1]) * MIB
     available = sum(int(memory.get(key, 0)) for key in ("free", "buffers", "cached")) * KIB
     host = Host(
         name=name,
@@ -113,8 +113,8 @@ def live_xml(connection: Any, uuid: str) -> str:
 def cpu_problem(connection: Any, instance: Instance, xml: str, host: str) -> str | None:
     """Return why the CPU of a destination cannot run the instance; None when it can, or cannot be compared."""
     cpu = cpu_to_compare(xml)
-    if cpu is None or instance.virt_type != "kvm":
-        return None  # TCG emulates what it has whatever the CPU is, and libvirt compares only KVM's
+    if cpu is None:
+        return None
     try:
         verdict = connection.compareHypervisorCPU(
             None, instance.arch, instance.machine, instance.virt_type, cpu,

@@ -32,14 +32,12 @@ class Links:
     """One libvirt connection per host, opened when first asked and again after it broke.
 
     Invariant: no call lasts longer than its timeout. The thread of a call that timed out is left behind
-    (libvirt has no way to cancel one); ``threads_left`` says whether there is any, since it would hold up
-    the exit.
+    (libvirt has no way to cancel one); being a daemon it does not hold up the exit.
     """
 
     def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
         self._endpoints = dict(endpoints)
         self._opening: dict[str, asyncio.Task[Any]] = {}
-        self.threads_left = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -63,10 +61,7 @@ class Links:
             return await self.in_thread(lambda: question(connection), timeout_s)
         except TimeoutError:
             self.drop(host)
-            raise HostSilent(
-                f"libvirt on {host} takes connections, but did not answer within {timeout_s:.0f} s; look at"
-                f" `systemctl status libvirtd` there."
-            ) from None
+            raise HostSilent(_mute(host, timeout_s or 0)) from None
         except libvirt.libvirtError as error:
             if await self.alive(host):
                 raise
@@ -109,12 +104,8 @@ class Links:
                 loop.call_soon_threadsafe(settle, answer, error)
 
         threading.Thread(target=work, name="libvirt call", daemon=True).start()
-        try:
-            async with asyncio.timeout(timeout_s):  # wait_for loses cancellations on Python 3.11
-                return await future
-        except TimeoutError:
-            self.threads_left = True
-            raise
+        async with asyncio.timeout(timeout_s):  # wait_for loses cancellations on Python 3.11
+            return await future
 
     async def close(self) -> None:
         """Close what is open; a connection to a host that has gone is left to the exit of the process."""
@@ -142,16 +133,36 @@ class Links:
         try:
             connection = await self.in_thread(lambda: libvirt.open(uri), OPEN_TIMEOUT_S)
         except TimeoutError:
+            if await self._takes_connections(host):
+                raise HostSilent(_mute(host, OPEN_TIMEOUT_S)) from None
             raise HostSilent(self._why(host, "timed out")) from None
         except libvirt.libvirtError as error:
             raise HostSilent(self._why(host, error)) from error
         connection.setKeepAlive(KEEPALIVE_S, KEEPALIVE_COUNT)
         return connection
 
+    async def _takes_connections(self, host: str) -> bool:
+        """Whether something accepts on the port, though it then stays silent: the host is there, the daemon hangs."""
+        endpoint = self._endpoints[host]
+        try:
+            async with asyncio.timeout(1):
+                _, writer = await asyncio.open_connection(endpoint.address, endpoint.port_in_use)
+        except (OSError, TimeoutError):
+            return False
+        writer.close()
+        return True
+
     def _why(self, host: str, error: libvirt.libvirtError | str) -> str:
         endpoint = self._endpoints[host]
         asked = Asked(host=host, transport=endpoint.transport, port=endpoint.port_in_use)
         return sentence(str(error), asked)
+
+
+def _mute(host: str, waited_s: float) -> str:
+    return (
+        f"libvirt on {host} takes connections, but did not answer within {waited_s:.0f} s; look at"
+        f" `systemctl status libvirtd` there."
+    )
 
 
 def _heard(opening: asyncio.Task[Any]) -> None:

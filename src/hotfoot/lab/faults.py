@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hotfoot.errors import ExitStatus
-from hotfoot.lab import namespaces, network, store
+from hotfoot.lab import namespaces, network, storage, store
 from hotfoot.lab.command import LabError, run
 from hotfoot.lab.instances import hosts_of
 from hotfoot.lab.spec import Lab, LabHost
@@ -15,8 +15,9 @@ def cut_link(lab: Lab, host: LabHost) -> None:
 
 
 def mend_link(lab: Lab, host: LabHost) -> None:
-    """Mend a link that was cut."""
+    """Mend a link that was cut, and mount the storage again if its client has given up meanwhile."""
     network.set_link(lab, host, up=True)
+    storage.mount_again(lab, host)
 
 
 def kill_libvirtd(lab: Lab, host: LabHost) -> None:

@@ -75,11 +75,13 @@ def mount_again(lab: Lab, host: LabHost, timeout_s: float = 30) -> None:
     """Mount the storage on a host that was started again; raises LabError if it does not come back.
 
     A volume with two of its three bricks lost has no quorum: then the first of them to start waits here in vain.
+    A mount that works again by itself is left alone, since instances may have files open on it.
     """
     if lab.storage == "none":
         return
+    works = f"findmnt -n {INSTANCES_PATH} >/dev/null && stat {INSTANCES_PATH}/. >/dev/null 2>&1"
     script = (
-        f"findmnt -n {INSTANCES_PATH} >/dev/null && stat {INSTANCES_PATH}/. >/dev/null 2>&1 && exit; "
+        f"for try in 1 2 3 4 5 6 7 8 9; do {works} && exit; sleep 0.5; done; "
         f"umount -l {INSTANCES_PATH} 2>/dev/null; systemctl reset-failed {_MOUNT_UNIT}; "
         f"systemctl restart {_MOUNT_UNIT} && stat {INSTANCES_PATH}/. >/dev/null"
     )

@@ -1,0 +1,40 @@
+"""Stopping a migration that anybody started, and proving where the instance is afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from hotfoot.cloud.protocol import Cloud
+from hotfoot.errors import ExitStatus, HotfootError
+from hotfoot.inventory import Instance, InstanceState
+
+_PATIENCE_S = 20.0
+_AGAIN_S = 0.2
+
+
+async def abort(cloud: Cloud, instance: Instance) -> bool:
+    """Stop the instance's outgoing migration; return False if there was none, True once it lives on its source.
+
+    Raises HotfootError with UNKNOWN_STATE if that cannot be proven: the migration may have come to its end first.
+    """
+    if await cloud.job(instance.host, instance.uuid) is None:
+        return False
+    await cloud.abort(instance.host, instance.uuid)
+    end_s = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < end_s:
+        if await cloud.job(instance.host, instance.uuid) is None:
+            for seen in await cloud.sightings(instance.uuid):
+                if seen.host == instance.host and seen.state in (InstanceState.RUNNING, InstanceState.PAUSED):
+                    return True
+                if seen.host != instance.host and seen.state is InstanceState.RUNNING:
+                    raise HotfootError(
+                        f"Too late: {instance.name} had moved already, and runs on {seen.host}.",
+                        ExitStatus.UNKNOWN_STATE,
+                    )
+        await asyncio.sleep(_AGAIN_S)
+    raise HotfootError(
+        f"The migration of {instance.name} was told to stop, but {instance.host} does not show it running within "
+        f"{_PATIENCE_S:.0f} s; `hotfoot show {instance.name}` and `hotfoot watch` say where it is.",
+        ExitStatus.UNKNOWN_STATE,
+    )
