@@ -77,6 +77,9 @@ def test_the_proof_decides_not_what_the_call_returned() -> None:
     assert end(failed, Place.SOURCE) == (Outcome.FAILED, ExitStatus.FAILED_ON_SOURCE)
     assert end(None, Place.SOURCE) == (Outcome.FAILED, ExitStatus.FAILED_ON_SOURCE)
     assert end(stopped, Place.SOURCE, asked=True) == (Outcome.ABORTED, ExitStatus.ABORTED)
+    # Stopped while libvirt was still setting it up, it ends with an error that does not speak of stopping.
+    assert end(failed, Place.SOURCE, asked=True) == (Outcome.ABORTED, ExitStatus.ABORTED)
+    assert end(failed, Place.DESTINATION, asked=True) == (Outcome.COMPLETED, ExitStatus.COMPLETED)
     for ended in (None, failed, stopped):
         assert end(ended, Place.UNCLEAR) == (Outcome.FAILED, ExitStatus.UNKNOWN_STATE)
 

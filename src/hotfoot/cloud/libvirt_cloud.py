@@ -49,11 +49,6 @@ class LibvirtCloud:
         self._shell = shell
         self._stream_network = stream_network
 
-    @property
-    def threads_left(self) -> bool:
-        """Whether a call that never returned still holds a thread."""
-        return self._links.threads_left
-
     async def look(self) -> Snapshot:
         """Return all hosts and instances."""
         seen = await asyncio.gather(*(self._look_at(host) for host in self._links.names))

@@ -173,7 +173,8 @@ def conclude(
     if proof.place is Place.UNCLEAR:
         return Outcome.FAILED, ExitStatus.UNKNOWN_STATE, why
     home = f"{order.name} lives on {order.source}, as before."
-    if ended is not None and ended.aborted:
+    # Whatever libvirt calls it: a job stopped while it is being set up ends with another error than a later one.
+    if asked_to_stop or (ended is not None and ended.aborted):
         who = "Stopped as you asked;" if asked_to_stop else "Stopped by someone else (`hotfoot abort` or virsh);"
         return Outcome.ABORTED, ExitStatus.ABORTED, f"{who} {home}"
     return (
