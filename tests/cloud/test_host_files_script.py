@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -18,6 +19,7 @@ def test_it_tells_of_files_present_and_missing(tmp_path: Path) -> None:
     present.write_bytes(b"x" * 1234)
     script = question([str(present), str(missing)], ["lo", "no-such-bridge"])
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
     said = answer(done.stdout)
     assert (said.files[str(present)].exists, said.files[str(present)].size_bytes) == (True, 1234)
     assert said.files[str(present)].inode == present.stat().st_ino
@@ -25,3 +27,13 @@ def test_it_tells_of_files_present_and_missing(tmp_path: Path) -> None:
     assert said.files[str(missing)].fs_type == said.files[str(present)].fs_type != ""
     assert said.files[str(missing)].free_bytes > 0
     assert said.missing_devices == ("no-such-bridge",)
+
+
+def test_it_tells_the_addresses_of_the_host() -> None:
+    listed = subprocess.run(
+        ["ip", "-json", "addr", "show", "scope", "global"], capture_output=True, text=True, check=True
+    ).stdout
+    mine = {info["local"] for link in json.loads(listed) for info in link.get("addr_info", []) if "local" in info}
+    done = subprocess.run(["sh", "-c", question([], [])], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert set(answer(done.stdout).addresses) == mine

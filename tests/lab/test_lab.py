@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ import pytest
 from tests.lab.command import hotfoot, start, well
 from tests.lab.labs import TestLab, bring_up
 
-from hotfoot.lab import namespaces, network, store
+from hotfoot.lab import accelerator, namespaces, network, store
 
 SMALL = ("--hosts", "2", "--instances", "0", "--storage", "none", "--transport", "ssh")
 
@@ -205,6 +206,17 @@ def test_the_machine_itself_stays_as_it_is() -> None:
     well("lab", "down", "--name", "small")
     assert during[3:] == before[3:]
     assert look() == before
+
+
+def test_the_probe_for_kvm_is_answered_only_by_a_vcpu_that_ran(lab: TestLab) -> None:
+    packed = base64.b64encode(accelerator.firmware()).decode()
+    qemu = (
+        "timeout 30 qemu-system-x86_64 -accel tcg -nodefaults -display none -device isa-debug-exit,iobase=0xf4,iosize=4"
+    )
+    script = (
+        f"echo {packed} | base64 -d > /tmp/bios; {qemu} -bios /tmp/bios; echo $?; {qemu} -S -bios /tmp/bios; echo $?"
+    )
+    assert lab.on("n1", "sh", "-c", script.replace("timeout 30", "timeout 5")).split() == ["33", "124"]
 
 
 @pytest.mark.parametrize(

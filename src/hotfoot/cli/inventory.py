@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hotfoot.cloud.libvirt_cloud import LibvirtCloud
     from hotfoot.cluster import Cluster
     from hotfoot.inventory import Disk, Instance, Interface, Snapshot
+    from hotfoot.migration.facts import HostFiles
 
 
 def hosts(cluster: ClusterOption = None, as_json: JsonOption = False) -> None:
@@ -66,11 +67,11 @@ def ls(
         typer.echo(json.dumps({"instances": [asdict(instance) for instance in found], "unreachable": silent}))
         return
     print_table(
-        ("INSTANCE", "UUID", "HOST", "STATE", "VCPUS", "MEMORY", "DISKS"),
+        ("INSTANCE", "UUID", "HOST", "STATE", "VCPUS", "MEMORY", "DISKS"),  # a UUID's beginning names it everywhere
         [
             (
                 instance.name,
-                instance.uuid,
+                instance.uuid[:8],
                 instance.host,
                 str(instance.state),
                 str(instance.vcpus),
@@ -93,13 +94,17 @@ def show(
     from hotfoot.migration.selection import find_instance
     from hotfoot.sizes import human_bytes
 
-    async def work(_cluster: Cluster, cloud: LibvirtCloud) -> tuple[Instance, tuple[str, ...]]:
+    async def work(_cluster: Cluster, cloud: LibvirtCloud) -> tuple[Instance, tuple[str, ...], HostFiles]:
         found = find_instance(await cloud.look(), instance, from_host)
-        return found, await cloud.addresses(found) if found.running else ()
+        addresses = await cloud.addresses(found) if found.running else ()
+        return found, addresses, await cloud.disk_files(found)
 
-    found, addresses = with_cloud(cluster, work)
+    found, addresses, files = with_cloud(cluster, work)
     if as_json:
-        typer.echo(json.dumps({**asdict(found), "addresses": addresses}))
+        places = {
+            path: {"fs_type": seen.fs_type, "mount_source": seen.mount_source} for path, seen in files.files.items()
+        }
+        typer.echo(json.dumps({**asdict(found), "addresses": addresses, "storage": places}))
         return
     rows = [
         ("uuid", found.uuid),
@@ -108,7 +113,7 @@ def show(
         ("vcpus", str(found.vcpus)),
         ("memory", human_bytes(found.memory_bytes)),
         ("machine", f"{found.machine} {found.arch}, {found.virt_type}"),
-        *(("disk", _disk(disk)) for disk in found.disks),
+        *(("disk", _disk(disk, files)) for disk in found.disks),
         *(("network", _interface(card)) for card in found.interfaces),
         *(("address", address) for address in addresses),
         *(("host device", device) for device in found.host_devices),
@@ -141,12 +146,14 @@ def _host_json(snapshot: Snapshot, name: str) -> dict[str, object]:
 def _tell_silent(snapshot: Snapshot) -> None:
     for host in snapshot.hosts:
         if host.problem:
-            typer.secho(f"{host.name}: {host.problem}", err=True, fg=typer.colors.YELLOW)
+            typer.secho(host.problem, err=True, fg=typer.colors.YELLOW)
 
 
-def _disk(disk: Disk) -> str:
+def _disk(disk: Disk, files: HostFiles) -> str:
     where = f"{disk.protocol}:{disk.source}" if disk.protocol else disk.source or "empty"
-    return f"{disk.target}  {where}  ({disk.format} {disk.kind}{', read-only' if disk.read_only else ''})"
+    seen = files.files.get(disk.source or "")
+    lives = f" on {seen.fs_type} {seen.mount_source}" if seen and seen.fs_type else ""
+    return f"{disk.target}  {where}  ({disk.format} {disk.kind}{lives}{', read-only' if disk.read_only else ''})"
 
 
 def _interface(card: Interface) -> str:

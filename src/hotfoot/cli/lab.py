@@ -42,6 +42,7 @@ def _lab_json(lab: Lab) -> dict[str, Any]:
         "transport": lab.transport,
         "storage": lab.storage,
         "accelerator": lab.accelerator,
+        "accelerator_reason": lab.accelerator_reason,
         "hosts": [{"name": host.name, "address": host.address} for host in lab.hosts],
         "instances": [
             {
@@ -166,14 +167,14 @@ def _print_instances_and_hosts(lab: Lab) -> None:
         )
 
 
-@app.command("exec", context_settings={"allow_interspersed_args": False})
+@app.command("exec")
 def execute(
     host: HostArgument,
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="What to run there, as root.")],
     name: NameOption = "lab",
 ) -> None:
     """Run a command on a host, as root; its exit status is passed on."""
-    _become(name, host, command[1:] if command[0] == "--" else command)
+    _become(name, host, command)
 
 
 @app.command()

@@ -202,7 +202,13 @@ async def _plan(cloud: LibvirtCloud, request: Request, *, as_json: bool) -> Exit
     from hotfoot.cli.closing import plan_json, print_plan
     from hotfoot.migration.prepare import prepare
 
-    preparation = await prepare(cloud, request)
+    try:
+        preparation = await prepare(cloud, request)
+    except HotfootError as error:
+        if not as_json:
+            raise
+        typer.echo(json.dumps({"dry_run": True, "instance": request.instance, "obstacles": [str(error)]}))
+        return error.status
     if as_json:
         typer.echo(json.dumps(plan_json(preparation)))
     else:
@@ -228,19 +234,18 @@ def _options(
     compress: bool | None,
 ) -> MigrationOptions:
     """Put the command's options above the cluster file's policy."""
-    from hotfoot.cluster import Policy, parse_rate
+    from hotfoot.cluster import parse_rate
     from hotfoot.migration.options import MigrationOptions
 
     try:
         rate = policy.bandwidth_bytes_per_s if bandwidth is None else parse_rate(bandwidth)
     except ValueError as error:
         raise HotfootError(f"--bandwidth {error}.", ExitStatus.USAGE) from None
-    is_default = policy.max_downtime_ms == Policy.model_fields["max_downtime_ms"].default
     return MigrationOptions(
         block=block,
         native_tls=policy.native_tls if native_tls is None else native_tls,
         bandwidth_bytes_per_s=rate,
         parallel=policy.parallel if parallel is None else parallel,
         compress=policy.compress if compress is None else compress,
-        max_downtime_ms=None if is_default else policy.max_downtime_ms,
+        max_downtime_ms=policy.max_downtime_ms,
     )

@@ -25,12 +25,13 @@ see() {
   mount=$(findmnt -no FSTYPE,SOURCE -T "$at" | head -n 1)
   set -- "$1" $mount
   free=$(stat -fc '%a %S' -- "$at" | { read -r blocks bytes; echo $((blocks * bytes)); })
-  printf 'file\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$1" $there "$inode" "$size" "${2:--}" "${3:--}" "$free"
-  "${wwid:--}"
+  printf 'file\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$1" $there "$inode" "$size" "${2:--}" "${3:--}" "$free" \
+    "${wwid:--}"
 }
 device() { [ -e "/sys/class/net/$1" ] || printf 'nodevice\t%s\n' "$1"; }
-ip -o addr show scope global 2>/dev/null | while read -r _ _ _ address _; do printf 'address\t%s\n'
-"${address%%/*}"; done
+ip -o addr show scope global 2>/dev/null | while read -r _ _ _ address _; do
+  printf 'address\t%s\n' "${address%%/*}"
+done
 """
 """POSIX shell with coreutils and util-linux, which every host has; never writes."""
 

@@ -112,6 +112,11 @@ class LibvirtCloud:
         except HotfootError as error:
             return HostFiles(problem=str(error))
 
+    async def disk_files(self, instance: Instance) -> HostFiles:
+        """Look at the instance's disks on its own host, over SSH."""
+        paths = [disk.source for disk in instance.disks if disk.on_host and disk.source]
+        return await self._files(instance.host, question(paths, ())) if paths else HostFiles()
+
     async def addresses(self, instance: Instance) -> tuple[str, ...]:
         """Return what the definition, the agent, leases and ARP tables know."""
         found: tuple[str, ...] = ()

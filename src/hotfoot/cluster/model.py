@@ -174,8 +174,9 @@ class Policy(_Section):
         default=0, description="Parallel connections for the memory stream; 0 for a single plain one."
     )
     compress: bool = Field(default=False, description="Compress the memory stream.")
-    max_downtime_ms: Annotated[int, Strict(), Field(ge=1, le=2_000_000)] = Field(
-        default=300, description="Longest time for which an instance may stand still, in milliseconds."
+    max_downtime_ms: Annotated[int, Strict(), Field(ge=1, le=2_000_000)] | None = Field(
+        default=None,
+        description="How long an instance may stand still at the switch-over, in ms: QEMU's target [its own: 300].",
     )  # 2,000 s is the most that QEMU takes (MAX_MIGRATE_DOWNTIME)
 
 

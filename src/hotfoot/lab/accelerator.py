@@ -30,10 +30,11 @@ _LEAST_QEMU_UNDER_TCG = 9
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What instances run on, and why."""
+    """What instances run on, why, and for TCG what KVM said."""
 
     accelerator: Accelerator
     reason: str
+    detail: str = ""
 
 
 def firmware() -> bytes:
@@ -56,7 +57,7 @@ def probe(image: Image, device: Path = Path("/dev/kvm")) -> Verdict:
             f"KVM does not run here ({reason}), and the image's QEMU {version} corrupts busy guests under TCG; "
             f"it must be {_LEAST_QEMU_UNDER_TCG} or newer."
         )
-    return Verdict("tcg", f"KVM does not run a vCPU here ({reason})")
+    return Verdict("tcg", "KVM does not run a vCPU on this machine", reason)
 
 
 def _why_not_kvm(image: Image, device: Path) -> str | None:

@@ -79,7 +79,7 @@ def up(
         _refuse_if_running(name)
         down(name)
         verdict = accelerator.probe(picture)
-        say(f"instances run under {verdict.accelerator.upper()}: {verdict.reason}")
+        say(f"instances run under {verdict.accelerator.upper()}, because {verdict.reason}")
         try:
             lab = _start(name, host_count, transport, storage_kind, verdict, link_rate, picture, say)
             if storage_kind != "none":
@@ -130,7 +130,7 @@ def _start(
             transport=transport,
             storage=storage_kind,
             accelerator=verdict.accelerator,
-            accelerator_reason=verdict.reason,
+            accelerator_reason=f"{verdict.reason}: {verdict.detail}" if verdict.detail else verdict.reason,
             link_rate=link_rate,
             supervisor_pid=supervisor,
             supervisor_started=namespaces.started_at(supervisor) or 0,

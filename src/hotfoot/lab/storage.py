@@ -107,7 +107,8 @@ def _make_volume(lab: Lab) -> None:
     for host in others:
         _on(lab, first, *gluster, "peer", "probe", host.name)
     end = time.monotonic() + 30
-    while _on(lab, first, *gluster, "pool", "list").count("Connected") < len(lab.hosts):
+    # Each must see all: a volume is staged on every host, and one that misses a peer refuses it.
+    while any(_on(lab, host, *gluster, "pool", "list").count("Connected") < len(lab.hosts) for host in lab.hosts):
         if time.monotonic() > end:
             raise LabError("The hosts' GlusterFS daemons did not find each other within 30 s.")
         time.sleep(0.1)

@@ -16,7 +16,7 @@ _AGAIN_S = 0.2
 async def abort(cloud: Cloud, instance: Instance) -> bool:
     """Stop the instance's outgoing migration; return False if there was none, True once it lives on its source.
 
-    Raises HotfootError with UNKNOWN_STATE if that cannot be proven: the migration may have come to its end first.
+    Raises HotfootError if it had come to its end first, and with UNKNOWN_STATE if nothing can be proven.
     """
     if await cloud.job(instance.host, instance.uuid) is None:
         return False
@@ -28,10 +28,7 @@ async def abort(cloud: Cloud, instance: Instance) -> bool:
                 if seen.host == instance.host and seen.state in (InstanceState.RUNNING, InstanceState.PAUSED):
                     return True
                 if seen.host != instance.host and seen.state is InstanceState.RUNNING:
-                    raise HotfootError(
-                        f"Too late: {instance.name} had moved already, and runs on {seen.host}.",
-                        ExitStatus.UNKNOWN_STATE,
-                    )
+                    raise HotfootError(f"Too late: {instance.name} had moved already, and runs on {seen.host}.")
         await asyncio.sleep(_AGAIN_S)
     raise HotfootError(
         f"The migration of {instance.name} was told to stop, but {instance.host} does not show it running within "

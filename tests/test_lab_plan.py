@@ -1,0 +1,120 @@
+"""What a lab is planned to be: pure parts of the lab, which need no lab."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hotfoot.cluster import load
+from hotfoot.errors import HotfootError
+from hotfoot.lab import trust
+from hotfoot.lab.cluster_text import cluster_text
+from hotfoot.lab.host_files import host_files, meminfo
+from hotfoot.lab.instances import Load, domain_xml
+from hotfoot.lab.spec import Lab, Transport, check_name, parse_rate, plan_hosts, plan_instance
+
+TRUST = trust.issue([("n1", "10.77.0.11"), ("n2", "10.77.0.12")])
+
+
+def a_lab(number: int = 0, transport: Transport = "tls", hosts: int = 2) -> Lab:
+    return Lab(
+        name="lab",
+        number=number,
+        transport=transport,
+        storage="none",
+        accelerator="tcg",
+        accelerator_reason="",
+        link_rate="1gbit",
+        supervisor_pid=1,
+        supervisor_started=1,
+        hosts=plan_hosts("lab", number, hosts),
+    )
+
+
+@given(st.integers(0, 255), st.integers(1, 40), st.integers(0, 60))
+def test_addresses_macs_and_ids_never_collide(number: int, hosts: int, instances: int) -> None:
+    lab = a_lab(number, hosts=hosts)
+    for _ in range(instances):
+        lab = lab.model_copy(update={"instances": (*lab.instances, plan_instance(lab, None, 128))})
+    addresses = [host.address for host in lab.hosts] + [each.address for each in lab.instances]
+    assert len(set(addresses)) == len(addresses)
+    assert all(ipaddress.ip_address(address).is_private for address in addresses)
+    assert len({each.mac for each in lab.instances}) == instances
+    uuids = {host.uuid for host in lab.hosts} | {each.uuid for each in lab.instances}
+    assert len(uuids) == hosts + instances
+
+
+def test_two_labs_have_nothing_in_common() -> None:
+    one, two = a_lab(0), a_lab(1)
+    assert not {host.address for host in one.hosts} & {host.address for host in two.hosts}
+    assert plan_instance(one, None, 128).mac != plan_instance(two, None, 128).mac
+
+
+@pytest.mark.parametrize("transport", ["tls", "ssh", "tcp"])
+def test_the_lab_s_cluster_file_is_valid(tmp_path: Path, transport: Transport) -> None:
+    for folder, names in {"pki": ("cacert.pem", "clientcert.pem", "clientkey.pem"), "ssh": ("id_ed25519",)}.items():
+        (tmp_path / folder).mkdir()
+        for name in names:
+            (tmp_path / folder / name).touch(0o600)
+    (tmp_path / "ssh/known_hosts").touch()
+    (tmp_path / "hotfoot.yaml").write_text(cluster_text(a_lab(transport=transport)))
+    cluster = load(tmp_path / "hotfoot.yaml", tmp_path)
+    assert [host.name for host in cluster.hosts] == ["n1", "n2"]
+    assert cluster.libvirt.transport == transport
+
+
+def test_a_host_has_its_own_identity_and_keeps_its_keys_to_itself() -> None:
+    lab = a_lab()
+    one, two = (host_files(host, lab.hosts, 0, "tls", TRUST, 2048) for host in lab.hosts)
+    assert one["etc/machine-id"] != two["etc/machine-id"]
+    assert one["etc/ssh/ssh_host_ed25519_key"] != two["etc/ssh/ssh_host_ed25519_key"]
+    private = [path for path, file in one.items() if "PRIVATE KEY" in file.content]
+    assert private
+    assert all(one[path].mode & 0o077 in (0, 0o040) for path in private)
+    assert "etc/systemd/system/sockets.target.wants/libvirtd-tls.socket" in one
+    assert "auth_tcp" not in one["etc/libvirt/libvirtd.conf"].content
+
+
+def test_a_certificate_names_the_host_and_its_address() -> None:
+    certificate = x509.load_pem_x509_certificate(TRUST.hosts["n2"].public.encode())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["n2"]
+    assert names.get_values_for_type(x509.IPAddress) == [ipaddress.ip_address("10.77.0.12")]
+
+
+def test_a_host_reports_the_memory_that_it_was_given() -> None:
+    assert "MemTotal:        2097152 kB" in meminfo(2048)
+
+
+def test_an_instance_under_tcg_asks_for_no_cpu_of_the_machine() -> None:
+    lab = a_lab()
+    xml = domain_xml(lab, plan_instance(lab, "vm1", 128), Load(5, 32))
+    assert "type='qemu'" in xml
+    assert "qemu64" in xml
+    assert "hotfoot.rate=5 hotfoot.area=32" in xml
+    assert "host-model" in domain_xml(
+        lab.model_copy(update={"accelerator": "kvm"}), plan_instance(lab, None, 128), Load()
+    )
+
+
+@pytest.mark.parametrize("text", ["", "fast", "10", "-5mbit", "1kbit", "101gbit", "1gbyte"])
+def test_a_rate_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(HotfootError, match="is no link rate"):
+        parse_rate(text)
+
+
+@pytest.mark.parametrize("name", ["", "Lab", "1lab", "a/b", "..", "x" * 21])
+def test_a_name_that_could_reach_elsewhere_is_refused(name: str) -> None:
+    with pytest.raises(HotfootError, match="cannot name a lab"):
+        check_name(name)
+
+
+@pytest.mark.parametrize("load", [Load(-1, 16), Load(0, -1), Load(20, 100)])
+def test_a_load_that_does_not_fit_is_refused(load: Load) -> None:
+    with pytest.raises(HotfootError):
+        load.check(128)
