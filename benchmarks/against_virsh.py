@@ -60,6 +60,7 @@ def _move(lab: BenchLab, by: str, source: str, destination: str) -> Move:
         destination=destination,
         total_ms=job.total_ms,
         downtime_ms=job.downtime_ms,
+        iterations=job.iterations,
         outage_ms=outage.outage_ms,
         unwatched_ms=outage.unwatched_ms,
         command_ms=done.elapsed_ms,

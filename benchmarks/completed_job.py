@@ -21,10 +21,11 @@ _AFTER_THE_COMMAND_S = 10
 
 @dataclass(frozen=True, slots=True)
 class CompletedJob:
-    """How long a migration took, and how long the guest stood still, in ms."""
+    """How long a migration took, how long the guest stood still, and how often memory was gone over."""
 
     total_ms: int
     downtime_ms: int
+    iterations: int
 
 
 def completed_job(text: str) -> CompletedJob:
@@ -32,7 +33,7 @@ def completed_job(text: str) -> CompletedJob:
     rows = (line.strip().partition(": ") for line in text.splitlines())
     figures = {key: value for key, _, value in rows}
     try:
-        return CompletedJob(int(figures["time_elapsed"]), int(figures["downtime"]))
+        return CompletedJob(*(int(figures[key]) for key in ("time_elapsed", "downtime", "memory_iteration")))
     except (KeyError, ValueError):
         raise HotfootError(f"libvirt told no figures of a completed migration; it said: {text.strip()!r}.") from None
 

@@ -26,6 +26,8 @@ class Move:
     """``time_elapsed`` of the hypervisor's completed job statistics."""
     downtime_ms: int
     """``downtime`` of the same statistics."""
+    iterations: int
+    """``memory_iteration`` of the same statistics."""
     outage_ms: int
     """The longest silence that the benchmark's own outage watch saw."""
     unwatched_ms: int
@@ -100,17 +102,18 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def compared(pairs: Sequence[Pair], figure: Callable[[Move], float]) -> Compared:
-    """Compare one figure, in ms, of both commands."""
+    """Compare one figure of both commands."""
     return _compared([figure(pair.virsh) for pair in pairs], [figure(pair.hotfoot) for pair in pairs])
 
 
 def comparisons(pairs: Sequence[Pair], start_ups: StartUps) -> dict[str, Compared]:
-    """Return every figure that both commands have, in ms, in the order of the table."""
+    """Return every figure that both commands have, in ms but for the iterations, in the order of the table."""
     virsh_ms, hotfoot_ms = statistics.median(start_ups.virsh_ms), statistics.median(start_ups.hotfoot_ms)
     return {
         "total time": compared(pairs, lambda move: move.total_ms),
         "outage": compared(pairs, lambda move: move.outage_ms),
         "downtime": compared(pairs, lambda move: move.downtime_ms),
+        "iterations": compared(pairs, lambda move: move.iterations),
         "whole command": compared(pairs, lambda move: move.command_ms),
         "command less start-up": _compared(
             [pair.virsh.command_ms - virsh_ms for pair in pairs],
@@ -120,7 +123,7 @@ def comparisons(pairs: Sequence[Pair], start_ups: StartUps) -> dict[str, Compare
 
 
 def _compared(virsh: Sequence[float], hotfoot: Sequence[float]) -> Compared:
-    # Below 1 ms counts as 1 ms in a ratio: the hypervisor may report a downtime of 0.
+    # Below 1 counts as 1 in a ratio: the hypervisor may report a downtime of 0 ms.
     ratios = [max(1, ours) / max(1, theirs) for theirs, ours in zip(virsh, hotfoot, strict=True)]
     return Compared(spread(virsh), spread(hotfoot), spread(ratios))
 

@@ -31,7 +31,7 @@ class Measurement:
             "machine": dict(self.machine),
             "virsh_runs": self.virsh_runs,
             "goals": [asdict(goal) for goal in self.goals],
-            "compared_ms": {name: asdict(found) for name, found in comparisons(self.pairs, self.start_ups).items()},
+            "compared": {name: asdict(found) for name, found in comparisons(self.pairs, self.start_ups).items()},
             "alone": {name: asdict(found) for name, found in self._alone().items()},
             "start_ups": asdict(self.start_ups),
             "pairs": [asdict(pair) for pair in self.pairs],
@@ -41,7 +41,12 @@ class Measurement:
         """Return what is printed: machine, figures, goals."""
         machine = self.machine
         figures = [
-            (f"{name}, ms", _three(found.virsh, 0), _three(found.hotfoot, 0), _three(found.ratio, 3))
+            (
+                name if name == "iterations" else f"{name}, ms",
+                _three(found.virsh, 0),
+                _three(found.hotfoot, 0),
+                _three(found.ratio, 3),
+            )
             for name, found in comparisons(self.pairs, self.start_ups).items()
         ]
         alone = [(name, _three(found, _DIGITS[name.rpartition(", ")[2]])) for name, found in self._alone().items()]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from hotfoot.cloud.libvirt_errors import Asked, sentence
+from hotfoot.cloud.libvirt_errors import Asked, sentence, stream_was_shut_down
 
 HERE = Asked(host="n2", transport="tls", port=16514)
 MOVE = Asked(host="n1", transport="tls", port=16514, destination="n2", destination_port=16514, instance="web1")
@@ -129,3 +129,13 @@ def test_a_lost_source_is_never_blamed_on_the_destination() -> None:
 @pytest.mark.parametrize("message", ["{", "a {b} c", "100% {0}", "unable to stat: '/a{b}'"])
 def test_braces_in_a_message_do_no_harm(message: str) -> None:
     assert sentence(message, MOVE).endswith(".")
+
+
+def test_a_stream_that_the_source_closed_itself_is_told_from_one_that_broke() -> None:
+    assert stream_was_shut_down("operation failed: job 'migration out' failed: Channel error: Input/output error")
+    for broken in (
+        "operation failed: job 'migration out' failed: Unable to write to socket: Broken pipe",
+        "End of file while reading data: Input/output error",
+        "internal error: client socket is closed",
+    ):
+        assert not stream_was_shut_down(broken)

@@ -14,7 +14,7 @@ import libvirt
 
 from hotfoot.cloud import libvirt_host as asked
 from hotfoot.cloud.host_files import answer, question
-from hotfoot.cloud.libvirt_errors import Asked, sentence
+from hotfoot.cloud.libvirt_errors import Asked, sentence, stream_was_shut_down
 from hotfoot.cloud.libvirt_job import totals_of
 from hotfoot.cloud.libvirt_links import HostSilent, Links
 from hotfoot.cloud.libvirt_order import flags, parameters
@@ -156,7 +156,9 @@ class LibvirtCloud:
         try:
             await self._links.ask(order.source, move, timeout_s=None)
         except libvirt.libvirtError as error:
-            aborted = error.get_error_code() == libvirt.VIR_ERR_OPERATION_ABORTED
+            aborted = error.get_error_code() == libvirt.VIR_ERR_OPERATION_ABORTED or (
+                stream_was_shut_down(str(error)) and await self._links.alive(order.destination)
+            )
             raise MoveEnded(sentence(str(error), self._moving(order, began=began)), aborted=aborted) from error
         except HostSilent as silent:
             raise MoveEnded(sentence(str(silent), self._moving(order, source_lost=True))) from silent

@@ -270,6 +270,16 @@ _CERTIFICATE = re.compile(r"certificate|tls handshake|known issuer", re.IGNORECA
 SOURCE_LOST = "The connection to libvirt on {host}, the source, was lost during the migration."
 
 
+def stream_was_shut_down(message: str) -> bool:
+    """Tell whether the source's QEMU closed its own memory stream, as it does when the migration is cancelled.
+
+    A cancel can surface as this error instead of libvirt's "operation aborted": QEMU puts EIO on a stream that it
+    shuts down itself, while a peer that dies leaves "broken pipe" or "connection reset". (Seen in one of eight
+    aborts with QEMU 10.0.) libvirt cancels too when it loses the destination, so that has to be ruled out beside.
+    """
+    return "channel error: input/output error" in message.lower()
+
+
 def sentence(message: str, asked: Asked) -> str:
     """Say in one sentence what a libvirt error means.
 

@@ -99,7 +99,9 @@ def jobs(connection: Any, at_s: float) -> list[tuple[str, str, JobSample]]:
 def completed_stats(connection: Any, uuid: str) -> Stats:
     """Return the statistics of the last completed job; empty where the host keeps none."""
     with suppress(libvirt.libvirtError):
-        stats: Stats = connection.lookupByUUIDString(uuid).jobStats(libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED)
+        # Kept, so that an operator's `virsh domjobinfo --completed` finds them too.
+        which = libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED | libvirt.VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED
+        stats: Stats = connection.lookupByUUIDString(uuid).jobStats(which)
         return stats
     return {}
 

@@ -72,6 +72,8 @@ class Order:
             if self.persistent
             else "transient: leaves no definition on the source"
         )
+        if self.stream_address:
+            words.append(f"memory travels to {self.stream_address}")
         options = self.options
         words.append(
             "memory stream encrypted by QEMU (native TLS)" if options.native_tls else "memory stream not encrypted"
