@@ -7,6 +7,7 @@ needs when it runs, so that ``hotfoot --help`` answers at once.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import typer
 
@@ -24,10 +25,19 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (inventory.hosts, inventory.ls, inventory.show, migrate.migrate, migrate.abort, watch.watch):
-    app.command()(command)
-app.add_typer(cluster.app, name="cluster")
-app.add_typer(lab.app, name="lab")
+# The words of the overview are short enough for 80 columns; each command's own help says more.
+_COMMANDS: dict[Callable[..., None], str] = {
+    inventory.hosts: "Show the hosts and the room they have.",
+    inventory.ls: "List the instances and where they run.",
+    inventory.show: "Show one instance: disks, network, address.",
+    migrate.migrate: "Move a running instance, and prove it.",
+    migrate.abort: "Stop a migration.",
+    watch.watch: "Show all running migrations, live.",
+}
+for command, words in _COMMANDS.items():
+    app.command(short_help=words)(command)
+app.add_typer(cluster.app, name="cluster", short_help="Check the cluster file; print its schema.")
+app.add_typer(lab.app, name="lab", short_help="Real compute hosts on this machine.")
 
 
 def _version(value: bool) -> None:

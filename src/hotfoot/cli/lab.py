@@ -56,14 +56,14 @@ def _lab_json(lab: Lab) -> dict[str, Any]:
     }
 
 
-@app.command()
+@app.command(short_help="Bring up hosts, storage and instances.")
 def up(
     name: NameOption = "lab",
     hosts: Annotated[int, typer.Option(help="How many hosts.")] = 3,
     instances: Annotated[int, typer.Option(help="How many instances to start with.")] = 2,
     transport: Annotated[str, typer.Option(help="How libvirt is reached: tls, ssh or tcp.")] = "tls",
     storage: Annotated[
-        str, typer.Option(help="Shared storage: glusterfs, nfs, or none [default: what this kernel has].")
+        str, typer.Option(help="Shared storage: glusterfs, nfs or none [default: the first that this kernel has].")
     ] = "",
     link_rate: Annotated[str, typer.Option(help="Speed of each host's link, such as 200mbit.")] = "1gbit",
     memory: MemoryOption = 256,
@@ -207,7 +207,7 @@ def shape(
     typer.echo(f"The link of {host} carries {rate}.")
 
 
-@app.command()
+@app.command(short_help="Prove that instances are whole.")
 def verify(
     instances: Annotated[
         list[str] | None, typer.Argument(metavar="[INSTANCE]...", help="Instances [default: all].")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,7 +22,11 @@ _PING_TIMEOUT_S = 5
 
 def obstacle(storage: Storage) -> str | None:
     """Return why this machine cannot have that storage, None if it can."""
-    filesystems = Path("/proc/filesystems").read_text().split()
+    filesystems = _filesystems()
+    if storage == "glusterfs" and "fuse" not in filesystems:
+        with contextlib.suppress(LabError):
+            run(["modprobe", "fuse"])
+            filesystems = _filesystems()
     if storage == "glusterfs" and "fuse" not in filesystems:
         return "GlusterFS needs FUSE, which this kernel lacks; use --storage none"
     if storage == "nfs" and not {"nfs4", "nfsd"} <= set(filesystems):
@@ -33,8 +38,15 @@ def obstacle(storage: Storage) -> str | None:
 
 
 def default_storage() -> Storage:
-    """Return kernel NFS where this kernel has it loaded, GlusterFS where it has not, none without either."""
-    return next((kind for kind in ("nfs", "glusterfs") if obstacle(kind) is None), "none")
+    """Return GlusterFS where it can be had, kernel NFS where only that can, none without either.
+
+    GlusterFS first, because it is what the lab's own tests run on.
+    """
+    return next((kind for kind in ("glusterfs", "nfs") if obstacle(kind) is None), "none")
+
+
+def _filesystems() -> list[str]:
+    return Path("/proc/filesystems").read_text().split()
 
 
 def _on(lab: Lab, host: LabHost, *argv: str, stdin: str | None = None, timeout_s: float = 60) -> str:
