@@ -42,6 +42,13 @@ class TestLab:
         place: str | None = next(each["host"] for each in found if each["name"] == instance)
         return place
 
+    def empty(self, host: str) -> None:
+        """Move what runs on a host elsewhere, before the host is broken."""
+        for instance in self.lab("status", "--json").json["instances"]:
+            if instance["host"] == host:
+                refuge = next(other for other in reversed(self.hosts) if other != host)
+                assert self.run("migrate", instance["name"], refuge).status == 0
+
     def verify(self, instance: str) -> dict[str, Any]:
         """Return the proof that an instance is whole, having checked that it is."""
         said = hotfoot("lab", "verify", instance, "--name", self.name, "--json")

@@ -19,6 +19,7 @@ def slow(lab: TestLab) -> Iterator[TestLab]:
     """The lab with vm1 on n1, the link of n2 so slow that a move there takes a long time."""
     if lab.where("vm1") != "n1":
         assert lab.run("migrate", "vm1", "n1").status == 0
+    lab.empty("n2")
     lab.lab("shape", "n2", SLOW)
     yield lab
     lab.lab("fault", "mend-link", "n2")

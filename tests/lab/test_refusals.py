@@ -75,6 +75,7 @@ def test_an_instance_that_does_not_run(home: TestLab) -> None:
 
 
 def test_a_destination_that_is_down(home: TestLab) -> None:
+    home.empty("n3")
     home.lab("fault", "kill-host", "n3")
     try:
         refused(home, "vm1", "n3", says=("n3",))
