@@ -74,15 +74,15 @@ def test_an_instance_that_does_not_run(home: TestLab) -> None:
         home.lab("instance", "kill", "stopped")
 
 
-def test_a_destination_that_is_down(home: TestLab) -> None:
-    home.empty("n3")
-    home.lab("fault", "kill-host", "n3")
+def test_a_destination_that_is_down(block_lab: TestLab) -> None:
+    block_lab.lab("fault", "kill-host", "n3")
     try:
-        refused(home, "vm1", "n3", says=("n3",))
-        assert home.run("hosts").status == 0
-        assert home.run("ls").status == 0
+        refused(block_lab, "vm1", "n3", says=("n3",))
+        assert block_lab.run("hosts").status == 0
+        assert block_lab.run("ls").status == 0
     finally:
-        home.lab("fault", "start-host", "n3")
+        block_lab.lab("fault", "start-host", "n3")
+    block_lab.verify("vm1")
 
 
 def test_a_destination_whose_libvirt_does_not_answer(home: TestLab) -> None:

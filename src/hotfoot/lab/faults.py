@@ -18,6 +18,7 @@ def mend_link(lab: Lab, host: LabHost) -> None:
     """Mend a link that was cut, and mount the storage again if its client has given up meanwhile."""
     network.set_link(lab, host, up=True)
     storage.mount_again(lab, host)
+    storage.wait_until_healed(lab, host)
 
 
 def kill_libvirtd(lab: Lab, host: LabHost) -> None:

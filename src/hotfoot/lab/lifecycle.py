@@ -197,6 +197,8 @@ def start_host(lab_name: str, host_name: str) -> None:
         store.save(lab)
     wait_until_ready(lab, fresh)
     storage.mount_again(lab, fresh)
+    if len(instances.running_hosts(lab)) == len(lab.hosts):
+        storage.wait_until_healed(lab, fresh)
     start_pool(lab, fresh)
 
 
