@@ -22,7 +22,6 @@ def slow(lab: TestLab) -> Iterator[TestLab]:
     lab.empty("n2")
     lab.lab("shape", "n2", SLOW)
     yield lab
-    lab.lab("fault", "mend-link", "n2")
     lab.lab("shape", "n2", FAST)
     assert lab.where("vm1") == "n1"
     lab.verify("vm1")
@@ -122,7 +121,11 @@ def test_the_destination_dies(slow: TestLab) -> None:
 def test_the_link_of_the_destination_is_cut(slow: TestLab) -> None:
     process = start_move(slow)
     slow.lab("fault", "cut-link", "n2")
-    failed_on_source(process, "n2")
+    try:
+        failed_on_source(process, "n2")
+    finally:
+        slow.lab("shape", "n2", FAST)
+        slow.lab("fault", "mend-link", "n2")
 
 
 def test_watch_shows_a_move_that_somebody_else_started(slow: TestLab) -> None:
