@@ -120,11 +120,6 @@ def _name(pid: int) -> str:
         return ""
 
 
-def supervisor_argv(lab: Lab) -> list[str]:
-    """Return the words that run a command in the lab's switch (its network namespace)."""
-    return ["nsenter", "-t", str(lab.supervisor_pid), "--net", "--"]
-
-
 def host_argv(lab: Lab, host: LabHost) -> list[str]:
     """Return the words that run a command inside a host; raises LabError if the host is down."""
     if not is_running(host.init_pid, host.init_started):
