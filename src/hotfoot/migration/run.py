@@ -19,8 +19,8 @@ from hotfoot.migration.proof import Place, Proof, Sighting, judge
 from hotfoot.migration.result import JobTotals, MigrationResult, Outcome
 from hotfoot.migration.sample import JobSample
 
-LOOK_S = 0.2
-"""Between two looks at the job, if no new iteration begins earlier."""
+LOOK_S = 0.5
+"""Between two looks at the job, if no new iteration begins earlier; each takes CPU time from the source."""
 WATCH_BEFORE_S, WATCH_AFTER_S = 0.3, 0.5
 """The outage watch begins before and ends after the move: switches learn the new place late."""
 ABORT_AGAIN_S = 0.1
