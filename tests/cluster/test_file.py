@@ -115,10 +115,20 @@ def test_anchors_and_merge_keys(tmp_path: Path) -> None:
             "hosts:\n- name: n1\n  address: 10.77\n",
             ["3: host n1: address must be text, not 10.77: put it in quotes."],
         ),
+        (
+            HOSTS + "libvirt: {transport: ssh}\nmigration: {user: nova}\n",
+            [
+                "3: migration.user is nova, but with transport ssh the hosts' libvirt logs in itself, as root; "
+                "leave the key out."
+            ],
+        ),
         (HOSTS + "polcy: {}\n", ['2: unknown key "polcy"; did you mean "policy"?']),
         (
             HOSTS + "Zebra: {}\n",
-            ['2: unknown key "Zebra"; known here: name, ssh, libvirt, migration, storage, policy, hosts.'],
+            [
+                '2: unknown key "Zebra"; known here: '
+                "name, ssh, libvirt, migration, storage, ceph, iscsi, identity, cpu, policy, hosts."
+            ],
         ),
         (
             HOSTS + "policy: {bandwith: 1Gbit/s}\n",

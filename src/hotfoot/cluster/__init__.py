@@ -2,8 +2,10 @@
 
 from hotfoot.cluster.file import load
 from hotfoot.cluster.model import (
+    Ceph,
     Cluster,
     Host,
+    Iscsi,
     Libvirt,
     MigrationNetwork,
     Policy,
@@ -15,8 +17,10 @@ from hotfoot.cluster.model import (
 from hotfoot.cluster.rate import parse_rate
 
 __all__ = [
+    "Ceph",
     "Cluster",
     "Host",
+    "Iscsi",
     "Libvirt",
     "MigrationNetwork",
     "Policy",

@@ -18,6 +18,7 @@ def contradictions(document: Document) -> Iterator[Mistake]:
     """Compare whatever parts of the file are valid by themselves, so that all mistakes are told at once."""
     yield from _duplicates(document)
     yield from _libvirt(document)
+    yield from _migration_user(document)
     yield from _migration_addresses(document)
     yield from _storage(document)
 
@@ -35,6 +36,16 @@ def _libvirt(document: Document) -> Iterator[Mistake]:
         yield Mistake(
             document.line(("libvirt", "port")),
             "libvirt.port is only for transport tls and tcp; the port of sshd is ssh.port",
+        )
+
+
+def _migration_user(document: Document) -> Iterator[Mistake]:
+    libvirt, migration = _section(document, "libvirt", Libvirt), _section(document, "migration", MigrationNetwork)
+    if libvirt and migration and libvirt.transport == "ssh" and migration.user not in (None, "root"):
+        yield Mistake(
+            document.line(("migration", "user")),
+            f"migration.user is {migration.user}, but with transport ssh the hosts' libvirt logs in itself, as root; "
+            "leave the key out",
         )
 
 
@@ -63,6 +74,43 @@ def _storage(document: Document) -> Iterator[Mistake]:
         if storage.path in first:
             yield Mistake(line, f"storage {storage.path} is declared twice, first in line {first[storage.path]}")
         first.setdefault(storage.path, line)
+        yield from _served(document, index, storage)
+
+
+_SERVERS = {"nfs": (1,), "glusterfs": (1, 3)}
+"""How many hosts may serve a type: those that `hotfoot prepare` can set up."""
+
+
+def _served(document: Document, index: int, storage: Storage) -> Iterator[Mistake]:
+    def mistake(key: str, sentence: str) -> Mistake:
+        place = ("storage", index, key)
+        return Mistake(document.line(place), f"{place_name(document, place)} {sentence}")
+
+    if not storage.shared:
+        for key, given in (("servers", storage.servers), ("source", storage.source)):
+            if given:
+                yield mistake(key, "is only for shared storage, but the type is local")
+        return
+    if not storage.servers:
+        return
+    numbers = _SERVERS.get(storage.type)
+    hosts = {entry.get("name") for entry in _raw_list(document, "hosts") if isinstance(entry, dict)}
+    for server in storage.servers:
+        if server not in hosts:
+            yield mistake("servers", f"names {server}, which is no host of this file")
+    if len(set(storage.servers)) < len(storage.servers):
+        yield mistake("servers", "names a host twice")
+    elif numbers is None:
+        yield mistake("servers", f"is only for nfs and glusterfs; give the source of what serves {storage.type}")
+    elif len(storage.servers) not in numbers:
+        wanted = "one host" if len(numbers) == 1 else "one host or three"
+        yield mistake("servers", f"must be {wanted} for {storage.type}, not {len(storage.servers)}")
+    if numbers is not None and _overlap(storage.folder, storage.path):
+        yield mistake("folder", f"{storage.folder} must not be, hold or lie in the path {storage.path} itself")
+
+
+def _overlap(one: str, other: str) -> bool:
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
 
 
 def _duplicates(document: Document) -> Iterator[Mistake]:

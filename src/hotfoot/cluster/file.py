@@ -23,12 +23,12 @@ _LARGEST_FILE_BYTES = 1 << 20
 _PKI_FILES = ("cacert.pem", "clientcert.pem", "clientkey.pem")
 
 
-def load(path: Path | None, cwd: Path) -> Cluster:
+def load(path: Path | None, cwd: Path, *, certificates: bool = True) -> Cluster:
     """Read the cluster file at ``path`` (relative to ``cwd``), or ``hotfoot.yaml`` in ``cwd`` for None.
 
     Invariant: a Cluster is returned only if nothing at all is wrong with the file and with the keys and
     certificates that it names. Otherwise raises HotfootError (USAGE), for each mistake one line
-    ``FILE:LINE: sentence.``
+    ``FILE:LINE: sentence.`` Without ``certificates`` those of ``libvirt.pki`` may have yet to be made.
     """
     if path is None and not os.path.lexists(cwd / DEFAULT_NAME):
         raise HotfootError(
@@ -42,7 +42,7 @@ def load(path: Path | None, cwd: Path) -> Cluster:
         document = read_document(_read(real_path, shown_path))
     except Unreadable as error:
         raise _refusal(shown_path, [error.mistake]) from None
-    cluster, mistakes = _judge(document, real_path.parent)
+    cluster, mistakes = _judge(document, real_path.parent, certificates=certificates)
     if cluster is None or mistakes:
         raise _refusal(shown_path, mistakes)
     return cluster
@@ -74,7 +74,7 @@ def _read(path: Path, shown_path: Path) -> str:
         raise _refusal(shown_path, [Mistake(line, "this is not text in UTF-8")]) from None
 
 
-def _judge(document: Document, folder: Path) -> tuple[Cluster | None, list[Mistake]]:
+def _judge(document: Document, folder: Path, *, certificates: bool) -> tuple[Cluster | None, list[Mistake]]:
     mistakes = list(document.mistakes)
     if document.value is None and not mistakes:
         return None, [Mistake(1, 'the file is empty; it needs at least the key "hosts"')]
@@ -91,7 +91,7 @@ def _judge(document: Document, folder: Path) -> tuple[Cluster | None, list[Mista
     mistakes += [mistake_of(error, document, Cluster) for error in errors]
     mistakes += contradictions(document)
     if cluster is not None:
-        mistakes += _missing_files(cluster, document)
+        mistakes += _missing_files(cluster, document, certificates=certificates)
     return cluster, mistakes
 
 
@@ -103,16 +103,16 @@ def _validate(document: Document, folder: Path) -> tuple[Cluster | None, list[Er
         return None, [e for e in error.errors(include_url=False) if not (e["type"] == "too_short" and e["input"])]
 
 
-def _missing_files(cluster: Cluster, document: Document) -> Iterator[Mistake]:
+def _missing_files(cluster: Cluster, document: Document, *, certificates: bool) -> Iterator[Mistake]:
     yield from _missing_ssh_files(cluster.ssh, ("ssh",), document)
     for index, host in enumerate(cluster.hosts):
         yield from _missing_ssh_files(host.ssh, ("hosts", index, "ssh"), document)
     pki = cluster.libvirt.pki
-    if pki is None or cluster.libvirt.transport != "tls":
+    if pki is None or cluster.libvirt.transport != "tls" or not certificates:
         return
     line = document.line(("libvirt", "pki"))
     if not pki.is_dir():
-        yield Mistake(line, f"libvirt.pki: there is no folder {pki}")
+        yield Mistake(line, f"libvirt.pki: there is no folder {pki}; `hotfoot prepare` makes it")
         return
     missing = [name for name in _PKI_FILES if not os.access(pki / name, os.R_OK)]
     if missing:

@@ -90,6 +90,32 @@ def _host_path(text: str) -> str:
     return "/" + "/".join(part for part in text.split("/") if part not in ("", "."))
 
 
+def _mount_source(text: str) -> str:
+    if re.fullmatch(r"[^\s\\\"'#]+", text) is None:
+        raise ValueError(f'must be what is mounted, such as nas:/srv/instances, not "{text}"')
+    return text
+
+
+def _uuid(text: str) -> str:
+    if re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", text) is None:
+        raise ValueError(f'must be a UUID such as printed by uuidgen, not "{text}"')
+    return text.lower()
+
+
+def _portal(text: str) -> str:
+    found = re.fullmatch(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:\s]+)(:(?P<port>[0-9]{1,5}))?", text)
+    if found is None or not 0 < int(found["port"] or 3260) < 65536:
+        raise ValueError(f'must be an address with or without a port, such as 10.0.0.9:3260, not "{text}"')
+    address = _address(found["host"].strip("[]"))
+    return f"[{address}]:{found['port'] or 3260}" if ":" in address else f"{address}:{found['port'] or 3260}"
+
+
+def _target(text: str) -> str:
+    if re.fullmatch(r"(iqn\.[0-9]{4}-[0-9]{2}\.|eui\.|naa\.)[A-Za-z0-9.:-]{1,200}", text) is None:
+        raise ValueError(f'must be the name of an iSCSI target, such as iqn.2020-01.org.example:disks, not "{text}"')
+    return text.lower()
+
+
 def _bandwidth(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, str):
         raise ValueError(f"must be a rate with its unit, such as {' or '.join(RATE_EXAMPLES)}")
@@ -149,6 +175,12 @@ class MigrationNetwork(_Section):
         default=None,
         description="Network of the memory stream, such as 10.77.0.0/24: each host's address in it is used.",
     )
+    user: Annotated[str, AfterValidator(_user)] | None = Field(
+        default=None,
+        description="User that logs in from host to host without a password, such as nova; by default root where "
+        "the transport is ssh, else nobody.",
+    )
+    native_tls: bool = Field(default=True, description="Have certificates for QEMU's own TLS ready on every host.")
 
 
 class Storage(_Section):
@@ -156,11 +188,71 @@ class Storage(_Section):
 
     path: Annotated[str, AfterValidator(_host_path)] = Field(description="Absolute path on every host.")
     type: StorageType = Field(description="File system; local means that each host has its own.")
+    source: Annotated[str, AfterValidator(_mount_source)] | None = Field(
+        default=None,
+        description="What is mounted there, as in fstab, such as nas:/srv/instances or localhost:/instances; by "
+        "default what the servers give.",
+    )
+    servers: tuple[_Name, ...] = Field(
+        default=(),
+        description="Hosts of this file that serve it, and that `hotfoot prepare` sets up: one for nfs, one or three "
+        "for glusterfs. Without any it is served from elsewhere.",
+    )
+    folder: Annotated[str, AfterValidator(_host_path)] = Field(
+        default="/srv/hotfoot/instances", description="Where the servers keep it: the export, or GlusterFS's brick."
+    )
+    volume: _Name = Field(default="instances", description="Name of the GlusterFS volume.")
+
+    @property
+    def mount_source(self) -> str | None:
+        """What is mounted on ``path``, None where only the hosts know."""
+        if self.source is not None or not self.servers:
+            return self.source
+        return f"localhost:/{self.volume}" if self.type == "glusterfs" else f"{self.servers[0]}:{self.folder}"
 
     @property
     def shared(self) -> bool:
         """Whether all hosts see the same files there."""
         return self.type != "local"
+
+
+class Ceph(_Section):
+    """Pools of Ceph that QEMU reaches itself (RBD), without a folder on the hosts."""
+
+    user: _Name = Field(description="Ceph user of QEMU, without client., such as cinder.")
+    secret: Annotated[str, AfterValidator(_uuid)] = Field(
+        description="UUID of the libvirt secret that holds the user's key: the same on every host."
+    )
+
+
+class Iscsi(_Section):
+    """An iSCSI target of which every host sees the same LUNs."""
+
+    portal: Annotated[str, AfterValidator(_portal)] = Field(
+        description="Address of the target's portal, with its port unless that is 3260."
+    )
+    target: Annotated[str, AfterValidator(_target)] = Field(description="Name of the target (iqn. or eui.).")
+
+
+class Ids(_Section):
+    """Numbers of a user and its group, the same on every host."""
+
+    uid: Annotated[int, Strict(), Field(ge=1, le=65_533)] | None = Field(default=None, description="User number.")
+    gid: Annotated[int, Strict(), Field(ge=1, le=65_533)] | None = Field(default=None, description="Group number.")
+
+
+class Identity(_Section):
+    """Numbers that `hotfoot prepare` gives; without them it takes those most hosts have, or free ones."""
+
+    nova: Ids = Field(default=Ids(), description="User and group nova.")
+    qemu: Ids = Field(default=Ids(), description="QEMU's user (libvirt-qemu or qemu) and its group (kvm or qemu).")
+
+
+class Cpu(_Section):
+    """The CPU that every instance may count on, as `hotfoot prepare` computed it."""
+
+    model: Annotated[str, AfterValidator(_name)] | None = Field(default=None, description="A libvirt CPU model.")
+    features: tuple[str, ...] = Field(default=(), description="Features on top of the model; -name takes one away.")
 
 
 class Policy(_Section):
@@ -199,6 +291,10 @@ class Cluster(_Section):
     libvirt: Libvirt = Field(default=Libvirt(), description="Connection to libvirt on all hosts.")
     migration: MigrationNetwork = Field(default=MigrationNetwork(), description="Network of the memory stream.")
     storage: tuple[Storage, ...] = Field(default=(), description="Where the disks of instances live.")
+    ceph: Ceph | None = Field(default=None, description="Disks of instances in Ceph pools.")
+    iscsi: tuple[Iscsi, ...] = Field(default=(), description="iSCSI targets that every host is logged in to.")
+    identity: Identity = Field(default=Identity(), description="Numbers of nova and of QEMU's user on all hosts.")
+    cpu: Cpu = Field(default=Cpu(), description="The CPU that all hosts can run.")
     policy: Policy = Field(default=Policy(), description="Defaults of hotfoot migrate.")
     hosts: Annotated[tuple[Host, ...], Field(min_length=1)] = Field(description="The hosts of this cluster.")
 
