@@ -1,0 +1,141 @@
+"""What every client of Ceph needs on a host: its configuration, keys that few may read, and a cluster that is well.
+
+Sources: requirements A5 and A6 of live migration with libvirt and Nova; Ceph's "Block Devices and OpenStack".
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from hotfoot.readiness.change import Change, Install, Phase, PutFile, SetMode
+from hotfoot.readiness.edit import value_of
+from hotfoot.readiness.facts import HostFacts, PathFact
+from hotfoot.readiness.finding import Finding, Severity
+
+CONF = "/etc/ceph/ceph.conf"
+KEYRINGS = "/etc/ceph/*.keyring"
+PACKAGE = "ceph-common"
+
+
+def keyring(user: str) -> str:
+    """Return where the key of a Ceph user is on a host."""
+    return f"/etc/ceph/ceph.client.{user}.keyring"
+
+
+def judge_client(topic: str, hosts: Sequence[HostFacts], users: Sequence[HostFacts]) -> Iterator[Finding]:
+    """Return what is wrong with Ceph's client, as findings of ``topic``.
+
+    ``users`` are those of the hosts that use the client's programs and its configuration: QEMU alone needs neither.
+    """
+    for host in users:
+        if PACKAGE not in host.packages and "packages" not in host.failures:
+            install = Change(host=host.host, phase=Phase.PACKAGES, step=Install(packages=(PACKAGE,)))
+            yield Finding(
+                code=f"{topic}.no-client",
+                severity=Severity.BLOCKS,
+                host=host.host,
+                what=f"{host.host} has no Ceph client installed.",
+                evidence=f"Package {PACKAGE} is not installed.",
+                why="Without it the host can neither reach Ceph nor mount CephFS.",
+                remedy=f"Install {PACKAGE} on {host.host}.",
+                changes=(install,),
+            )
+    for host in hosts:
+        yield from _keyrings(topic, host)
+        yield from _health(topic, host)
+    yield from _conf(topic, hosts, users)
+
+
+def _conf(topic: str, hosts: Sequence[HostFacts], users: Sequence[HostFacts]) -> Iterator[Finding]:
+    contents = Counter(text for host in hosts if (text := host.text(CONF)))
+    usual = max(contents, key=lambda text: (contents[text], text), default=None)
+    ids = Counter(fsid for host in hosts if (fsid := _fsid(host.text(CONF))))
+    right = max(ids, key=lambda fsid: (ids[fsid], fsid), default=None)
+    for host in hosts:
+        file = host.files.get(CONF)
+        if file is None:
+            continue
+        if not file.exists and host in users:
+            put = PutFile(path=CONF, content=usual) if usual and "@secret:" not in usual else None
+            yield Finding(
+                code=f"{topic}.no-conf",
+                severity=Severity.BLOCKS,
+                host=host.host,
+                what=f"{host.host} does not know where Ceph is: it has no {CONF}.",
+                evidence=f"{CONF} is not there.",
+                why="Clients find the monitors by it.",
+                remedy=f"Copy {CONF} from a host that has it to {host.host}.",
+                changes=(Change(host=host.host, phase=Phase.STORAGE, step=put),) if put else (),
+            )
+        elif right is not None and _fsid(file.content or "") not in (right, None):
+            yield Finding(
+                code=f"{topic}.other-cluster",
+                severity=Severity.BLOCKS,
+                host=host.host,
+                what=f"{host.host} uses another Ceph cluster than the other hosts.",
+                evidence=f"fsid = {_fsid(file.content or '')} in {CONF}; most hosts have {right}.",
+                why="Its disks are not those of the others; an instance that moves would not find its own.",
+                remedy=f"Copy {CONF} from another host, if {host.host} belongs to the same cluster.",
+            )
+
+
+def _fsid(text: str) -> str | None:
+    try:
+        found = value_of(text, "fsid", "global")
+    except ValueError:
+        return None
+    return found.lower() if found else None
+
+
+def _keyrings(topic: str, host: HostFacts) -> Iterator[Finding]:
+    for path, fact in sorted(host.paths.items()):
+        if not (path.startswith("/etc/ceph/") and path.endswith(".keyring") and fact.exists) or not fact.mode & 0o007:
+            continue
+        mode = fact.mode & 0o770
+        yield Finding(
+            code=f"{topic}.keyring-open",
+            severity=Severity.DANGEROUS,
+            host=host.host,
+            what=f"Everybody on {host.host} may read the Ceph key {path}.",
+            evidence=f"Mode {fact.mode:04o}, owner {host.owner_of(fact.uid, fact.gid)}.",
+            why="Whoever has the key may read and change every disk in its pools.",
+            remedy=f"chmod {mode:04o} {path} on {host.host}.",
+            changes=(Change(host=host.host, phase=Phase.STORAGE, step=SetMode(path=path, mode=mode)),),
+        )
+
+
+def readable_by(host: HostFacts, fact: PathFact, user: str) -> bool | None:
+    """Whether a user may read a file, None where the user is not known."""
+    known = host.identity.user(user) if host.identity else None
+    if host.identity is None or known is None:
+        return None
+    groups = {known.gid} | {group.gid for group in host.identity.groups if user in group.members}
+    bit = 0o400 if fact.uid == known.uid else 0o040 if fact.gid in groups else 0o004
+    return bool(fact.mode & bit)
+
+
+def _health(topic: str, host: HostFacts) -> Iterator[Finding]:
+    failure = host.failures.get("storage.ceph")
+    health = host.storage.ceph_health if host.storage else ""
+    if failure is not None:
+        yield Finding(
+            code=f"{topic}.unreachable",
+            severity=Severity.BLOCKS,
+            host=host.host,
+            what=f"{host.host} does not reach Ceph.",
+            evidence=failure,
+            why="An instance that moves there would hang, or not start.",
+            remedy=f"On {host.host}: see that the monitors of {CONF} answer (ports 3300 and 6789), and that the key is "
+            "that of its user: ceph --id USER health.",
+        )
+    elif health.startswith("HEALTH_ERR"):
+        yield Finding(
+            code=f"{topic}.health",
+            severity=Severity.DANGEROUS,
+            host=host.host,
+            what="Ceph says that data is at risk or out of reach.",
+            evidence=health,
+            why="Reads and writes of some disks may hang until it is mended, in the middle of a migration too.",
+            remedy="ceph health detail says what is wrong; mend it before instances are moved.",
+        )

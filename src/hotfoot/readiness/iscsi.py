@@ -1,0 +1,202 @@
+"""Disks of instances on a SAN: every host logged in to the targets, under its own name, and seeing the same LUNs.
+
+Sources: requirement A7 of live migration with libvirt and Nova; iscsiadm(8); RFC 7143 on initiator names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from hotfoot.cluster import Cluster, Iscsi
+from hotfoot.readiness.change import Change, Command, Install, Phase, SetUnit
+from hotfoot.readiness.domain_xml import domains_of
+from hotfoot.readiness.facts import Facts, HostFacts
+from hotfoot.readiness.finding import Finding, Severity, Topic
+from hotfoot.readiness.listing import listed
+from hotfoot.readiness.luns import lun_of, luns
+
+PACKAGES = ("open-iscsi", "iscsi-initiator-utils")
+LOGIN_UNITS = ("open-iscsi.service", "iscsi.service")
+"""What logs in at boot: on Debian and Ubuntu; on Red Hat's systems."""
+_DRIVER_PACKAGES = ("qemu-block-extra", "qemu-kvm-block-iscsi")
+
+
+def judge(cluster: Cluster, facts: Facts) -> Iterable[Finding]:
+    """Return what keeps hosts from seeing the same LUNs, or QEMU from opening them."""
+    users = tuple(
+        domain.name
+        for host in facts.hosts
+        for domain in domains_of(host)
+        if any(disk.protocol == "iscsi" for disk in domain.disks)
+    )
+    for host in facts.hosts:
+        if cluster.iscsi:
+            yield from _client(host)
+        for target in cluster.iscsi:
+            yield from _login(target, host)
+        yield from _driver(host, users)
+    yield from _names(facts)
+    yield from _same_luns(facts)
+
+
+def _redhat(host: HostFacts) -> int:
+    return 1 if host.os is not None and host.os.redhat_like else 0
+
+
+def _client(host: HostFacts) -> Iterator[Finding]:
+    package, unit = PACKAGES[_redhat(host)], LOGIN_UNITS[_redhat(host)]
+    if package not in host.packages and "packages" not in host.failures:
+        yield Finding(
+            code="iscsi.not-installed",
+            severity=Severity.BLOCKS,
+            host=host.host,
+            what=f"{host.host} cannot log in to iSCSI targets: its client is not installed.",
+            evidence=f"Package {package} is not installed.",
+            why="The cluster file names targets with instances' disks.",
+            remedy=f"Install {package} on {host.host}.",
+            changes=(Change(host=host.host, phase=Phase.PACKAGES, step=Install(packages=(package,))),),
+        )
+        return
+    known = host.units.get(unit)
+    if known is not None and known.enabled == "disabled":
+        yield Finding(
+            code="iscsi.not-at-boot",
+            severity=Severity.DANGEROUS,
+            host=host.host,
+            what=f"{host.host} does not log in to its iSCSI targets at boot.",
+            evidence=f"{unit} is disabled.",
+            why="After a reboot its instances would not find their disks.",
+            remedy=f"On {host.host}: systemctl enable {unit}.",
+            changes=(Change(host=host.host, phase=Phase.STORAGE, step=SetUnit(unit=unit, enabled=True)),),
+        )
+
+
+def _login(iscsi: Iscsi, host: HostFacts) -> Iterator[Finding]:
+    if host.storage is None or iscsi.target in {name.lower() for name in host.storage.iscsi_sessions}:
+        return
+    node = ("iscsiadm", "-m", "node", "-T", iscsi.target, "-p", iscsi.portal)
+    script = 'iscsiadm -m session 2>/dev/null | grep -qiF -- " $1 "'
+    known = Command(
+        title=f"make {iscsi.target} known, to be logged in to at boot",
+        argv=(
+            "sh",
+            "-c",
+            '"$@" --op new && exec "$@" --op update -n node.startup -v automatic',
+            "sh",
+            *node,
+        ),
+        done_if=node,
+        undo=(*node, "--op", "delete"),
+    )
+    login = Command(
+        title=f"log in to {iscsi.target}",
+        argv=(*node, "--login"),
+        done_if=("sh", "-c", script, "sh", iscsi.target),
+        undo=(*node, "--logout"),
+        patience_s=10,
+    )
+    yield Finding(
+        code="iscsi.not-logged-in",
+        severity=Severity.BLOCKS,
+        host=host.host,
+        what=f"{host.host} is not logged in to the iSCSI target {iscsi.target}.",
+        evidence=f"Its sessions: {listed(host.storage.iscsi_sessions) if host.storage.iscsi_sessions else 'none'}.",
+        why="It does not see the LUNs of that target, so that instances with disks there cannot arrive.",
+        remedy=f"On {host.host}: iscsiadm -m discovery -t sendtargets -p {iscsi.portal}, then iscsiadm -m node -T "
+        f"{iscsi.target} -p {iscsi.portal} --login. The target must let in {host.storage.iscsi_initiator or 'it'}.",
+        changes=tuple(Change(host=host.host, phase=Phase.STORAGE, step=step) for step in (known, login)),
+    )
+
+
+def _names(facts: Facts) -> Iterator[Finding]:
+    by_name: dict[str, list[str]] = defaultdict(list)
+    for host in facts.hosts:
+        if host.storage and host.storage.iscsi_initiator:
+            by_name[host.storage.iscsi_initiator.lower()].append(host.host)
+    for name, (first, *others) in by_name.items():
+        for other in others:
+            yield Finding(
+                code="iscsi.same-initiator",
+                severity=Severity.BLOCKS,
+                host=other,
+                peer=first,
+                what=f"{other} and {first} have the same iSCSI name.",
+                evidence=f"InitiatorName={name} on {listed((first, *others))}.",
+                why="A target takes them for one host: the login of one ends the session of the other, under its "
+                "instances. Hosts installed from one image have this.",
+                remedy=f"Drain {other}, log it out, give it a name of its own in /etc/iscsi/initiatorname.iscsi "
+                "(iscsi-iname prints one), and let that name in at the target.",
+            )
+
+
+def _driver(host: HostFacts, users: tuple[str, ...]) -> Iterator[Finding]:
+    """QEMU's own iSCSI client, for instances whose disks name a target rather than a device."""
+    package = _DRIVER_PACKAGES[_redhat(host)]
+    if not users or host.qemu is None or "iscsi" in host.qemu.drivers or package in host.packages:
+        return
+    yield Finding(
+        code="iscsi.no-driver",
+        severity=Severity.BLOCKS,
+        host=host.host,
+        what=f"QEMU on {host.host} cannot open iSCSI disks by itself, as {listed(users)} would have it.",
+        evidence=f"Its block drivers are {listed(host.qemu.drivers) or 'none'}; package {package} is not installed.",
+        why="QEMU has the driver in a package of its own.",
+        remedy=f"Install {package} on {host.host}.",
+        changes=(Change(host=host.host, phase=Phase.PACKAGES, step=Install(packages=(package,))),),
+    )
+
+
+def _same_luns(facts: Facts) -> Iterator[Finding]:
+    """Each LUN that a running instance uses must be seen by every host, and under a name that means it everywhere."""
+    users: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for host in facts.hosts:
+        for domain in domains_of(host):
+            for disk in domain.disks:
+                if disk.kind == "block" and disk.protocol == "":
+                    yield from _name(host, domain.name, disk.source)
+                    if lun := lun_of(host, disk.source):
+                        users[host.host, lun].append(domain.name)
+    seen = {host.host: luns(host) for host in facts.hosts if host.storage is not None}
+    for (source, lun), instances in users.items():
+        if lun not in seen.get(source, ()):
+            continue  # a local disk that happens to have a number, or one that the host does not tell of
+        for destination, theirs in seen.items():
+            if lun not in theirs:
+                yield Finding(
+                    code="iscsi.lun-missing",
+                    severity=Severity.BLOCKS,
+                    host=source,
+                    peer=destination,
+                    what=f"{listed(instances)} on {source} has a disk that {destination} does not see.",
+                    evidence=f"LUN {lun} is on {source}, and not among the {len(theirs)} LUNs of {destination}.",
+                    why="An instance can move only to a host that sees the same LUN.",
+                    remedy=f"Let {destination} in at the storage (LUN masking, zoning), then on {destination}: "
+                    "rescan-scsi-bus.sh or iscsiadm -m session --rescan.",
+                )
+
+
+def _name(host: HostFacts, instance: str, device: str) -> Iterator[Finding]:
+    lun = lun_of(host, device)
+    if re.fullmatch(r"/dev/(sd[a-z]+|dm-\d+)\d*", device) is None or lun not in luns(host):
+        return
+    yield Finding(
+        code="iscsi.unstable-name",
+        severity=Severity.DANGEROUS,
+        host=host.host,
+        what=f"{instance} on {host.host} names its disk {device}, which may be another disk elsewhere.",
+        evidence=f"{device} is LUN {lun} on {host.host} today.",
+        why="Such names are given in the order in which disks are found: on the destination, or after a reboot, it may "
+        "be another instance's disk, which both would then write.",
+        remedy=f"Define the disk of {instance} by /dev/disk/by-id/ for its next start.",
+    )
+
+
+TOPIC = Topic(
+    name="iscsi",
+    title="SAN and iSCSI",
+    judge=judge,
+    units=LOGIN_UNITS,
+    packages=(*PACKAGES, *_DRIVER_PACKAGES),
+)

@@ -1,0 +1,187 @@
+"""Ceph on clients: what CephFS and RBD both need, and each for itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.readiness.storage_hosts import PATH, cluster, codes, folder, found, host, with_files
+
+from hotfoot.cluster import Ceph, Cluster
+from hotfoot.readiness import ceph_rbd, cephfs
+from hotfoot.readiness.change import Command, Install, Mount, PutFile, SetMode
+from hotfoot.readiness.facts import HostFacts, LibvirtFact, MountFact, PathFact, QemuFact
+from hotfoot.readiness.finding import Finding, Severity
+
+UUID = "6d3b4c1e-98c5-4c7e-9a55-2f6e0c6a0f01"
+CONF = "[global]\nfsid = aa11\nmon_host = 10.0.0.9\n"
+KEYRING = "/etc/ceph/ceph.client.nova.keyring"
+DISK = """<domain><name>{name}</name><devices><disk type='network' device='disk'>
+  <auth username='nova'><secret type='ceph' uuid='{uuid}'/></auth>
+  <source protocol='rbd' name='vms/{name}'/><target dev='vda'/></disk></devices></domain>"""
+NFS_ONLY = cluster({"path": PATH, "type": "nfs"})
+
+
+def declared() -> Cluster:
+    return Cluster.model_validate(
+        {
+            "hosts": [{"name": "n1", "address": "10.0.0.1"}, {"name": "n2", "address": "10.0.0.2"}],
+            "ceph": {"user": "nova", "secret": UUID},
+        }
+    )
+
+
+def ready(
+    name: str,
+    *,
+    secrets: dict[str, str] | None = None,
+    files: dict[str, str] | None = None,
+    mode: int | None = 0o640,
+    drivers: tuple[str, ...] = ("rbd",),
+    packages: tuple[str, ...] = ("ceph-common",),
+    domains: dict[str, str] | None = None,
+    health: str = "HEALTH_OK",
+    **other: Any,
+) -> HostFacts:
+    one = host(
+        name,
+        files={"/etc/ceph/ceph.conf": CONF} if files is None else files,
+        packages=packages,
+        storage={"ceph_health": health},
+        nova=162,
+        **other,
+    )
+    key = PathFact(path=KEYRING, exists=mode is not None, mode=mode or 0, uid=0, gid=162)
+    known = {UUID: "client.nova secret"} if secrets is None else secrets
+    libvirt = LibvirtFact(answers=True, secrets=known, domains=domains or {}, running=tuple(domains or {}))
+    return one.model_copy(
+        update={"paths": {KEYRING: key}, "libvirt": libvirt, "qemu": QemuFact(emulator="q", drivers=drivers)}
+    )
+
+
+def rbd(*hosts: HostFacts, on: Cluster | None = None) -> list[Finding]:
+    return found(ceph_rbd.TOPIC, on or declared(), *hosts)
+
+
+def test_hosts_that_are_right_have_no_finding() -> None:
+    assert rbd(ready("n1"), ready("n2")) == []
+
+
+def test_nothing_is_judged_where_nobody_uses_ceph() -> None:
+    assert rbd(host("n1"), host("n2"), on=NFS_ONLY) == []
+
+
+def test_a_host_that_lacks_the_secret_gets_it_from_its_keyring() -> None:
+    (finding,) = rbd(ready("n1"), ready("n2", secrets={}))
+    assert (finding.code, finding.host, finding.severity) == ("ceph_rbd.no-secret", "n2", Severity.BLOCKS)
+    (step,) = (change.step for change in finding.changes)
+    assert isinstance(step, Command)
+    assert step.argv[-3:] == (UUID, "nova", KEYRING)
+    assert step.undo[-2:] == ("secret-undefine", UUID)
+
+
+def test_a_secret_of_another_uuid_is_shown() -> None:
+    (finding,) = rbd(ready("n1"), ready("n2", secrets={"11111111-0000-0000-0000-000000000000": "client.nova secret"}))
+    assert "It has 11111111-0000-0000-0000-000000000000 (client.nova secret)." in finding.evidence
+
+
+def test_what_instances_use_is_needed_on_every_host_without_any_declaration() -> None:
+    running = ready("n1", domains={"web1": DISK.format(name="web1", uuid=UUID)})
+    (finding,) = rbd(running, ready("n2", secrets={}), on=NFS_ONLY)
+    assert (finding.code, finding.host, finding.changes) == ("ceph_rbd.no-secret", "n2", ())
+    assert "web1 on n1 uses it" in finding.evidence
+
+
+def test_novas_secret_is_needed_too_and_one_for_all() -> None:
+    conf = "[libvirt]\nrbd_user = nova\nrbd_secret_uuid = {}\n"
+    other = "99999999-0000-0000-0000-000000000000"
+    files = [{"/etc/ceph/ceph.conf": CONF, "/etc/nova/nova.conf": conf.format(uuid)} for uuid in (UUID, UUID, other)]
+    hosts = [ready(f"n{number}", files=each) for number, each in enumerate(files, 1)]
+    findings = rbd(*hosts, on=NFS_ONLY)
+    assert codes(findings) == ["no-secret n1", "no-secret n2", "no-secret n3", "nova-secret n3"]
+    after = with_files([each for each in findings if each.code.endswith("nova-secret")], *hosts)
+    assert rbd(*after, on=NFS_ONLY) == []
+
+
+def test_the_driver_of_qemu() -> None:
+    (finding,) = rbd(ready("n1", drivers=("nfs",)))
+    assert finding.code == "ceph_rbd.no-driver"
+    assert [change.step for change in finding.changes] == [Install(packages=("qemu-block-extra",))]
+
+
+NOVA = {"/etc/ceph/ceph.conf": CONF, "/etc/nova/nova.conf": "[DEFAULT]\n"}
+
+
+def test_the_keyring() -> None:
+    assert rbd(ready("n1", mode=None)) == []  # QEMU takes the key from libvirt's secret
+    assert codes(rbd(ready("n1", mode=None, files=NOVA))) == ["no-keyring n1"]
+    assert codes(rbd(ready("n1", mode=None, secrets={}))) == ["no-keyring n1", "no-secret n1"]
+    (finding,) = rbd(ready("n1", mode=0o644))
+    assert finding.code == "ceph_rbd.keyring-open"
+    assert [change.step for change in finding.changes] == [SetMode(path=KEYRING, mode=0o640)]
+    (finding,) = rbd(ready("n1", mode=0o600, files=NOVA))
+    assert finding.code == "ceph_rbd.keyring-closed"
+
+
+def test_client_and_configuration() -> None:
+    assert rbd(ready("n1", packages=())) == []
+    assert codes(rbd(ready("n1", packages=(), files=NOVA))) == ["no-client n1"]
+    lacking = ready("n2", files=NOVA)
+    absent = lacking.files["/etc/ceph/ceph.conf"].model_copy(update={"exists": False, "content": None})
+    lacking = lacking.model_copy(update={"files": {**lacking.files, "/etc/ceph/ceph.conf": absent}})
+    (finding,) = rbd(ready("n1"), lacking)
+    assert finding.code == "ceph_rbd.no-conf"
+    assert [change.step for change in finding.changes] == [PutFile(path="/etc/ceph/ceph.conf", content=CONF)]
+    other = ready("n2", files={"/etc/ceph/ceph.conf": CONF.replace("aa11", "bb22")})
+    (finding,) = rbd(ready("n1"), other, ready("n3"))
+    assert (finding.code, finding.host) == ("ceph_rbd.other-cluster", "n2")
+
+
+def test_health() -> None:
+    assert rbd(ready("n1", health="HEALTH_WARN 1 pool has no replicas")) == []
+    assert codes(rbd(ready("n1", health="HEALTH_ERR 1 full osd"))) == ["health n1"]
+    away = ready("n1").model_copy(update={"failures": {"storage.ceph": "timed out"}})
+    assert codes(rbd(away)) == ["unreachable n1"]
+
+
+def test_the_uuid_of_the_documentation() -> None:
+    on = declared().model_copy(update={"ceph": Ceph(user="nova", secret=ceph_rbd.DOCUMENTED_UUID)})
+    (finding,) = rbd(ready("n1", secrets={ceph_rbd.DOCUMENTED_UUID: "x"}), on=on)
+    assert (finding.code, finding.severity) == ("ceph_rbd.documented-uuid", Severity.ADVICE)
+
+
+KERNEL = MountFact(target=PATH, source="nova@.fs=/nova", fs_type="ceph", options="rw,name=nova,secret=<hidden>")
+LINE = f"nova@.fs=/nova {PATH} ceph noatime,_netdev,nofail 0 0"
+CEPHFS = cluster({"path": PATH, "type": "cephfs", "source": "nova@.fs=/nova"})
+
+
+def on_cephfs(mount: MountFact = KERNEL, line: str = LINE, **told: Any) -> HostFacts:
+    files = {"/etc/ceph/ceph.conf": CONF, "/etc/fstab": f"{line}\n"}
+    return ready("n1", files=files, mounts=[mount], folders=[folder(mount=mount, **told)])
+
+
+def test_cephfs_that_is_right() -> None:
+    assert found(cephfs.TOPIC, CEPHFS, on_cephfs()) == []
+
+
+def test_ceph_fuse_is_refused_by_libvirt() -> None:
+    fuse = KERNEL.model_copy(update={"fs_type": "fuse.ceph-fuse", "source": "ceph-fuse"})
+    one = on_cephfs(fuse, f"none {PATH} fuse.ceph ceph.id=nova,_netdev 0 0")
+    (finding,) = findings = found(cephfs.TOPIC, CEPHFS, one)
+    assert (finding.code, finding.severity) == ("cephfs.fuse", Severity.BLOCKS)
+    assert Mount(path=PATH, again=True) in [change.step for change in finding.changes]
+    assert with_files(findings, one)[0].text("/etc/fstab") == f"{LINE}\n"
+    (finding,) = found(cephfs.TOPIC, CEPHFS, on_cephfs(fuse, open_by=("web1",)))
+    assert finding.changes == ()
+
+
+@pytest.mark.parametrize("keyring", [True, False])
+def test_a_key_in_fstab(keyring: bool) -> None:
+    one = on_cephfs(line=f"mon1:/nova {PATH} ceph name=nova,secret=@secret:0@,_netdev 0 0")
+    if not keyring:
+        one = one.model_copy(update={"paths": {}})
+    (finding,) = findings = found(cephfs.TOPIC, CEPHFS, one)
+    assert (finding.code, finding.severity) == ("cephfs.secret-in-fstab", Severity.DANGEROUS)
+    assert bool(finding.changes) is keyring
+    if keyring:
+        assert with_files(findings, one)[0].text("/etc/fstab") == f"mon1:/nova {PATH} ceph name=nova,_netdev 0 0\n"
