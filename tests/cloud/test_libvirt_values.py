@@ -35,6 +35,11 @@ def test_each_transport_has_its_uri() -> None:
     assert controller_uri(ssh) == "qemu+ssh://root@[fd00::1]:2222/system?no_tty=1&command=/run/x/ssh"
     assert peer_uri(tls) == "qemu+tls://10.0.0.1/system"
     assert peer_uri(ssh) == "qemu+ssh://root@[fd00::1]:2222/system?no_tty=1"
+    admin = Endpoint(name="n1", address="a", transport="ssh", user="admin", peer_user="root")
+    assert (controller_uri(admin), peer_uri(admin)) == (
+        "qemu+ssh://admin@a/system?no_tty=1",
+        "qemu+ssh://root@a/system?no_tty=1",
+    )
     assert controller_uri(Endpoint(name="a", address="a", transport="tcp", port=1)) == "qemu+tcp://a:1/system"
     assert stream_uri("fd00::2") == "tcp://[fd00::2]"
 

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+
+import typer
+
+from hotfoot.errors import ExitStatus
 
 if TYPE_CHECKING:
     from hotfoot.cloud.libvirt_cloud import LibvirtCloud, RemoteShell
@@ -35,8 +42,51 @@ def with_cloud(cluster_path: Path | None, work: Callable[[Cluster, LibvirtCloud]
     return asyncio.run(session())
 
 
+def with_hosts(cluster_path: Path | None, work: Callable[[Cluster, SshAccess], Awaitable[Result]]) -> Result:
+    """Load the cluster file, whose certificates may have yet to be made, and do the work by SSH alone.
+
+    Raises HotfootError.
+    """
+    from hotfoot.cluster import load
+    from hotfoot.reach.ssh import prepare
+
+    cluster = load(cluster_path, Path.cwd(), certificates=False)
+    access = prepare(cluster)
+
+    async def session() -> Result:
+        return await work(cluster, access)
+
+    return asyncio.run(session())
+
+
+async def stoppable(work: Callable[[asyncio.Event], Awaitable[Result]], afterwards: str) -> Result:
+    """Do work that ends at the next good place when its event is set: by Ctrl-C or a termination signal.
+
+    A second signal leaves at once, saying ``afterwards``.
+    """
+    stop = asyncio.Event()
+
+    def interrupt() -> None:
+        if stop.is_set():
+            typer.echo(f"Left at once; {afterwards}.", err=True)
+            sys.stdout.flush()
+            os._exit(ExitStatus.INTERRUPTED)
+        stop.set()
+        typer.echo("Stopping after the steps under way. Ctrl-C again leaves at once.", err=True)
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupt)
+    try:
+        return await work(stop)
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
 def _endpoints(cluster: Cluster, access: SshAccess) -> dict[str, Endpoint]:
     from hotfoot.cloud.libvirt_uri import Endpoint
+    from hotfoot.readiness.wanted import migration_user
 
     endpoints = {}
     for host in cluster.hosts:
@@ -48,6 +98,7 @@ def _endpoints(cluster: Cluster, access: SshAccess) -> dict[str, Endpoint]:
             transport=cluster.libvirt.transport,
             port=ssh.port if by_ssh else cluster.libvirt.port,
             user=ssh.user,
+            peer_user=migration_user(cluster) if by_ssh else None,
             pki=str(cluster.libvirt.pki) if cluster.libvirt.pki else None,
             ssh_command=str(access.command),
             stream_address=cluster.migration_address_of(host),

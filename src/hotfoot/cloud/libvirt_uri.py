@@ -19,6 +19,8 @@ class Endpoint:
     port: int | None = None
     user: str | None = None
     """ssh only; None leaves it to the ssh configuration."""
+    peer_user: str | None = None
+    """ssh only: as whom the other hosts' libvirt logs in here; None: as ``user``."""
     pki: str | None = None
     """Folder with cacert.pem, clientcert.pem, clientkey.pem; tls only."""
     ssh_command: str | None = None
@@ -41,12 +43,12 @@ def controller_uri(endpoint: Endpoint) -> str:
         query["no_tty"] = "1"
         if endpoint.ssh_command:
             query["command"] = endpoint.ssh_command
-    return _uri(endpoint) + (f"?{urlencode(query, quote_via=quote, safe='/')}" if query else "")
+    return _uri(endpoint, endpoint.user) + (f"?{urlencode(query, quote_via=quote, safe='/')}" if query else "")
 
 
 def peer_uri(endpoint: Endpoint) -> str:
     """Return the URI by which the source's libvirt connects to this destination, with its own keys."""
-    return _uri(endpoint) + ("?no_tty=1" if endpoint.transport == "ssh" else "")
+    return _uri(endpoint, endpoint.peer_user or endpoint.user) + ("?no_tty=1" if endpoint.transport == "ssh" else "")
 
 
 def stream_uri(address: str) -> str:
@@ -54,8 +56,8 @@ def stream_uri(address: str) -> str:
     return f"tcp://{_bracketed(address)}"
 
 
-def _uri(endpoint: Endpoint) -> str:
-    user = f"{quote(endpoint.user, safe='')}@" if endpoint.user and endpoint.transport == "ssh" else ""
+def _uri(endpoint: Endpoint, login: str | None) -> str:
+    user = f"{quote(login, safe='')}@" if login and endpoint.transport == "ssh" else ""
     port = f":{endpoint.port}" if endpoint.port else ""
     return f"qemu+{endpoint.transport}://{user}{_bracketed(endpoint.address)}{port}/system"
 

@@ -63,19 +63,27 @@ class SshAccess:
 
         Raises HotfootError when the command could not be run, or did not end in time.
         """
-        ssh = self.cluster.ssh_of(host)
-        argv = ["sh", "-c", command] if isinstance(command, str) else list(command)
-        prefix = ["env", "LC_ALL=C"]
-        sudo = ["sudo", "-n", "--", *prefix] if as_root and ssh.sudo else []
-        remote = shlex.join([*prefix, *sudo, *argv])
         data = stdin.encode() if isinstance(stdin, str) else stdin
-        status, out, err = await self._call(["--", host.name, remote], data, timeout_s, host)
+        arguments = self.arguments(host, command, as_root=as_root)
+        status, out, err = await self._call(arguments, data, timeout_s, host)
         completed = Completed(out.decode(errors="replace"), err.decode(errors="replace"), status)
-        if completed.status == _CONNECTION_FAILED or completed.status < 0:
-            raise HotfootError(connection_failure(host, ssh, completed.stderr))
-        if sudo and (failure := sudo_failure(host, ssh, completed.status, completed.stderr)) is not None:
+        if (failure := self.failure(host, completed.status, completed.stderr, as_root=as_root)) is not None:
             raise HotfootError(failure)
         return completed
+
+    def arguments(self, host: Host, command: str | Sequence[str], *, as_root: bool = True) -> list[str]:
+        """Return what ``command`` (the wrapper) is given to run a program or script on a host, as ``run`` does it."""
+        argv = ["sh", "-c", command] if isinstance(command, str) else list(command)
+        prefix = ["env", "LC_ALL=C"]
+        sudo = ["sudo", "-n", "--", *prefix] if as_root and self.cluster.ssh_of(host).sudo else []
+        return ["--", host.name, shlex.join([*prefix, *sudo, *argv])]
+
+    def failure(self, host: Host, status: int, stderr: str, *, as_root: bool = True) -> str | None:
+        """Say why a command could not be run at all; None if it ran, the status is then its own."""
+        ssh = self.cluster.ssh_of(host)
+        if status == _CONNECTION_FAILED or status < 0:
+            return connection_failure(host, ssh, stderr)
+        return sudo_failure(host, ssh, status, stderr) if as_root and ssh.sudo else None
 
     async def _call(self, arguments: list[str], data: bytes, timeout_s: float, host: Host) -> tuple[int, bytes, bytes]:
         pipe = asyncio.subprocess.PIPE
