@@ -91,6 +91,14 @@ def test_only_loopback_is_not_listening() -> None:
     assert codes(judged(TOPIC, TLS, only)) == ["not-listening n1"]
 
 
+def test_libvirt_that_no_boot_starts_is_enabled() -> None:
+    disabled = {name: unit(name, "active", "disabled") for name in ("libvirtd.service", "libvirtd.socket")}
+    before = host(units=units() | disabled)
+    found = judged(TOPIC, TLS, before)
+    assert codes(found) == ["not-at-boot n1"]
+    assert judged(TOPIC, TLS, *mended(found, [before])) == ()
+
+
 def test_tls_that_ends_with_a_reboot_is_enabled() -> None:
     before = host(units=units(tls="active disabled"))
     found = judged(TOPIC, TLS, before)

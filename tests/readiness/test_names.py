@@ -133,6 +133,15 @@ def test_two_lines_of_one_name_are_reduced_to_the_right_one() -> None:
     assert _mended(facts).hosts[0].text(hosts_file.PATH) == RIGHT
 
 
+def test_a_line_that_contradicts_the_answer_is_found_and_taken_out() -> None:
+    host = _host("n1", RIGHT)
+    text = RIGHT + "10.9.9.9 n2\n"
+    facts = _facts(host.model_copy(update={"files": _host("n1", text).files}))
+    (found,) = _found(facts)
+    assert (found.code, found.severity) == ("names.contradicting-lines", Severity.DANGEROUS)
+    assert _mended(facts).by_name["n1"].text(hosts_file.PATH) == RIGHT
+
+
 def test_another_address_of_the_same_host_is_told_apart_from_a_wrong_one() -> None:
     n1 = _host("n1", RIGHT.replace("10.0.0.2", "192.168.0.2"))
     n2 = _host("n2", RIGHT, addresses=("192.168.0.2",))
