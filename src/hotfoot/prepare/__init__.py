@@ -1,0 +1,1 @@
+"""Preparing hosts: a plan carried out on all of them, journalled, and taken back."""
