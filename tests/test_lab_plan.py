@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from hotfoot.cluster import load
 from hotfoot.errors import HotfootError
 from hotfoot.lab import trust
+from hotfoot.lab.bare import bare_host_files, bare_ids
 from hotfoot.lab.cluster_text import cluster_text
 from hotfoot.lab.host_files import host_files, meminfo
 from hotfoot.lab.instances import Load, domain_xml
-from hotfoot.lab.spec import Lab, Transport, check_name, parse_rate, plan_hosts, plan_instance
+from hotfoot.lab.spec import Lab, Storage, Transport, check_name, parse_rate, plan_hosts, plan_instance
 
 TRUST = trust.issue([("n1", "10.77.0.11"), ("n2", "10.77.0.12")])
 
@@ -118,3 +119,49 @@ def test_a_name_that_could_reach_elsewhere_is_refused(name: str) -> None:
 def test_a_load_that_does_not_fit_is_refused(load: Load) -> None:
     with pytest.raises(HotfootError):
         load.check(128)
+
+
+@given(st.integers(1, 40), st.integers(1, 40))
+def test_no_two_bare_hosts_agree_on_ids_and_the_first_two_have_them_swapped(one: int, other: int) -> None:
+    first, second = bare_ids(one), bare_ids(other)
+    assert first.nova != first.qemu
+    assert one == other or (first.nova != second.nova and first.qemu != second.qemu)
+    assert (bare_ids(1).nova, bare_ids(1).qemu) == (bare_ids(2).qemu, bare_ids(2).nova)
+
+
+def test_a_bare_host_lets_root_in_and_has_nothing_of_the_others() -> None:
+    lab = a_lab()
+    files = bare_host_files(lab.hosts[0], TRUST, "glusterfs", 2048)
+    assert TRUST.login.public in files["root/.ssh/authorized_keys"].content
+    assert "127.0.1.1\tn1" in files["etc/hosts"].content
+    other = lab.hosts[1]
+    assert not any(other.address in file.content or TRUST.authority in file.content for file in files.values())
+    assert not any("/pki/" in path or "libvirtd-tls" in path or path.endswith("id_ed25519") for path in files)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "servers"), [(1, ("n1",)), (2, ("n1",)), (3, ("n1", "n2", "n3")), (5, ("n1", "n2", "n3"))]
+)
+def test_a_bare_lab_declares_what_its_hosts_are_to_become(tmp_path: Path, hosts: int, servers: tuple[str, ...]) -> None:
+    (tmp_path / "ssh").mkdir()
+    (tmp_path / "ssh/id_ed25519").touch(0o600)
+    (tmp_path / "ssh/known_hosts").touch()
+    lab = a_lab(hosts=hosts).model_copy(update={"bare": True, "storage": "glusterfs"})
+    (tmp_path / "hotfoot.yaml").write_text(cluster_text(lab))
+    with pytest.raises(HotfootError, match="hotfoot prepare"):
+        load(tmp_path / "hotfoot.yaml", tmp_path)
+    cluster = load(tmp_path / "hotfoot.yaml", tmp_path, certificates=False)
+    assert cluster.storage[0].servers == servers
+    assert cluster.storage[0].shared
+    assert cluster.migration.user == "nova"
+
+
+@pytest.mark.parametrize("transport", ["tls", "ssh", "tcp"])
+@pytest.mark.parametrize("storage", ["glusterfs", "nfs", "none"])
+def test_every_kind_of_bare_lab_declares_what_is_valid(tmp_path: Path, transport: Transport, storage: Storage) -> None:
+    (tmp_path / "ssh").mkdir()
+    (tmp_path / "ssh/id_ed25519").touch(0o600)
+    (tmp_path / "ssh/known_hosts").touch()
+    lab = a_lab(transport=transport, hosts=3).model_copy(update={"bare": True, "storage": storage})
+    (tmp_path / "hotfoot.yaml").write_text(cluster_text(lab))
+    assert load(tmp_path / "hotfoot.yaml", tmp_path, certificates=False).libvirt.transport == transport

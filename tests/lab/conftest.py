@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from tests.lab.command import hotfoot
 from tests.lab.labs import TestLab, bring_up
+from tests.lab.tree import differences
+from tests.lab.workbench import NAME, Bench, listing
 
 from hotfoot.lab import machine, storage
 
@@ -45,3 +47,19 @@ def block_lab() -> Iterator[TestLab]:
     yield from _shared(
         "block", "--hosts", "3", "--instances", "1", "--transport", "ssh", "--storage", "none", "--rate", "20"
     )
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """Two hosts on which plans are carried out."""
+    for lab in _shared(NAME, "--hosts", "2", "--instances", "0"):
+        yield Bench(lab, tmp_path_factory.mktemp("applier"))
+
+
+@pytest.fixture
+async def whole(bench: Bench) -> AsyncIterator[Bench]:
+    """The test's runs are taken back at its end, and n1 is then as before."""
+    before = listing(bench)
+    yield bench
+    await bench.all_back()
+    assert differences(before, listing(bench)) == []

@@ -41,6 +41,8 @@ def _lab_json(lab: Lab) -> dict[str, Any]:
         "cluster_file": str(store.cluster_file_of(lab.name)),
         "transport": lab.transport,
         "storage": lab.storage,
+        "bare": lab.bare,
+        "vm_accelerator": lab.vm_accelerator,
         "accelerator": lab.accelerator,
         "accelerator_reason": lab.accelerator_reason,
         "hosts": [{"name": host.name, "address": host.address} for host in lab.hosts],
@@ -59,8 +61,15 @@ def _lab_json(lab: Lab) -> dict[str, Any]:
 @app.command(short_help="Bring up hosts, storage and instances.")
 def up(
     name: NameOption = "lab",
-    hosts: Annotated[int, typer.Option(help="How many hosts.")] = 3,
-    instances: Annotated[int, typer.Option(help="How many instances to start with.")] = 2,
+    hosts: Annotated[
+        str, typer.Option(metavar="N|vm|vm:N", help="How many hosts, in namespaces or as virtual machines.")
+    ] = "3",
+    instances: Annotated[
+        int | None, typer.Option(help="How many instances to start with [default: 2, with --bare 0].")
+    ] = None,
+    bare: Annotated[
+        bool, typer.Option("--bare", help="Hosts that nobody has prepared, for hotfoot check and prepare.")
+    ] = False,
     transport: Annotated[str, typer.Option(help="How libvirt is reached: tls, ssh or tcp.")] = "tls",
     storage: Annotated[
         str, typer.Option(help="Shared storage: glusterfs, nfs or none [default: the first that this kernel has].")
@@ -79,12 +88,15 @@ def up(
     spec.check_choice(transport, spec.Transport, "transport")
     if storage:
         spec.check_choice(storage, spec.Storage, "storage")
+    vm, host_count = spec.parse_hosts(hosts)
     lab = lifecycle.up(
         name,
-        host_count=hosts,
-        instance_count=instances,
+        host_count=host_count,
+        vm=vm,
+        instance_count=instances if instances is not None else 0 if bare else 2,
+        bare=bare,
         transport=transport,  # type: ignore[arg-type]
-        storage_kind=storage or default_storage(),  # type: ignore[arg-type]
+        storage_kind=storage or ("nfs" if vm else default_storage()),  # type: ignore[arg-type]
         link_rate=link_rate,
         memory_mib=memory,
         load=Load(rate, area),
@@ -94,7 +106,8 @@ def up(
         typer.echo(json.dumps(_lab_json(lab)))
         return
     _print_instances_and_hosts(lab)
-    typer.echo(f"\nTry it:\n  export HOTFOOT_CLUSTER={store.cluster_file_of(name)}\n  hotfoot ls")
+    typer.echo(f"\nTry it:\n  export HOTFOOT_CLUSTER={store.cluster_file_of(name)}")
+    typer.echo("  hotfoot check\n  hotfoot prepare" if bare else "  hotfoot ls")
     if lab.instances and len(lab.hosts) > 1:
         typer.echo(f"  hotfoot migrate {lab.instances[0].name}")
     typer.echo(f"  hotfoot lab down{'' if name == 'lab' else f' --name {name}'}")
@@ -139,9 +152,11 @@ def status(name: NameOption = "lab", as_json: JsonOption = False) -> None:
 def _print_instances_and_hosts(lab: Lab) -> None:
     from hotfoot.lab.status import host_states, instance_states
 
+    wanted = "bare hosts, to become: " if lab.bare else ""
+    machines = f"virtual machines under {lab.vm_accelerator.upper()}, instances under " if lab.vm_accelerator else ""
     typer.echo(
-        f"Lab {lab.name}: libvirt over {lab.transport}, storage {lab.storage}, links of {lab.link_rate}, "
-        f"{lab.accelerator.upper()}\n"
+        f"Lab {lab.name}: {wanted}libvirt over {lab.transport}, storage {lab.storage}, links of {lab.link_rate}, "
+        f"{machines}{lab.accelerator.upper()}\n"
     )
     states = host_states(lab)
     print_table(
@@ -203,7 +218,7 @@ def shape(
     lab = store.load(name)
     found = lab.host(host)
     namespaces.host_argv(lab, found)
-    network.shape(lab.supervisor_pid, found, found.init_pid, rate)
+    network.shape(lab, found, rate)
     typer.echo(f"The link of {host} carries {rate}.")
 
 

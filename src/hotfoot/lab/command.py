@@ -28,7 +28,14 @@ def run(
     words = [str(word) for word in argv]
     try:
         done = subprocess.run(
-            words, input=stdin, capture_output=True, text=True, timeout=timeout_s, env=env, check=False
+            words,
+            # Never this process's own input: a program that runs over SSH would read it.
+            input=stdin if stdin is not None else "",
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            env=env,
+            check=False,
         )
     except FileNotFoundError:
         raise LabError(f"The program {words[0]} is not installed; `make setup` installs what the lab needs.") from None

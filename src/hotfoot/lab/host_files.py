@@ -22,6 +22,7 @@ _MASKED = (
     "systemd-udevd-control.socket systemd-udevd-kernel.socket systemd-udev-trigger.service"
 ).split()
 _UNITS = "usr/lib/systemd/system"
+_OWN_UNITS = "etc/systemd/system"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,30 +47,51 @@ def host_files(
     names = [(each.address, each.name) for each in hosts]
     known_hosts = "".join(f"{each.name},{each.address} {trust.host_keys[each.name].public}" for each in hosts)
     mine = trust.hosts[host.name]
-    network = "[Network]\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n"
-    found = {
-        "etc/hostname": File(f"{host.name}\n"),
-        "etc/machine-id": File(f"{host.uuid.hex}\n", 0o444),
+    found = base_files(host, trust, memory_mib) | {
         "etc/hosts": File(
             "127.0.0.1 localhost\n"
             + "".join(f"{address} {name}\n" for address, name in names)
             + f"{controller_address(lab_number)} controller\n"
         ),
-        "etc/resolv.conf": File("# the lab has no name server; see /etc/hosts\n"),
         "etc/pki/CA/cacert.pem": File(trust.authority),
         "etc/pki/qemu/ca-cert.pem": File(trust.authority),
         "root/.ssh/id_ed25519": File(trust.login.private, 0o600),
-        "root/.ssh/authorized_keys": File(trust.login.public, 0o600),
         "root/.ssh/known_hosts": File(known_hosts),
-        "etc/ssh/ssh_host_ed25519_key": File(trust.host_keys[host.name].private, 0o600),
-        "etc/ssh/ssh_host_ed25519_key.pub": File(trust.host_keys[host.name].public),
-        # Keys only: a lab host is reachable from the whole machine.
-        "etc/ssh/sshd_config.d/hotfoot.conf": File("PasswordAuthentication no\nUseDNS no\n"),
         "etc/libvirt/libvirtd.conf": File(
             f'host_uuid = "{host.uuid}"\n' + ('auth_tcp = "none"\n' if transport == "tcp" else "")
         ),
         # The kernel of the machine may have AppArmor while the host's namespaces cannot load profiles.
         "etc/libvirt/qemu.conf": File('user = "libvirt-qemu"\ngroup = "kvm"\nsecurity_driver = "none"\n'),
+        "etc/libvirt/storage/instances.xml": File(_pool_xml(host)),
+        "etc/libvirt/storage/autostart/instances.xml": File(link_to="/etc/libvirt/storage/instances.xml"),
+    }
+    for role in ("server", "client"):
+        found[f"etc/pki/libvirt/{role}cert.pem"] = File(mine.public)
+        found[f"etc/pki/libvirt/private/{role}key.pem"] = File(mine.private, 0o600)
+        found[f"etc/pki/qemu/{role}-cert.pem"] = File(mine.public)
+        found[f"etc/pki/qemu/{role}-key.pem"] = File(mine.private, 0o640, group="libvirt-qemu")
+    for socket in _LIBVIRT_SOCKETS[transport]:
+        found[f"{_OWN_UNITS}/sockets.target.wants/{socket}"] = File(link_to=f"/{_UNITS}/{socket}")
+    return found
+
+
+def base_files(
+    host: LabHost, trust: Trust, memory_mib: int, *, unmasked: frozenset[str] = frozenset()
+) -> dict[str, File]:
+    """Return what any lab host must have: its identity, its links, and root's login from this machine.
+
+    ``unmasked`` are units that this host shall be able to start, of those that a lab host never needs otherwise.
+    """
+    network = "[Network]\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n"
+    found = {
+        "etc/hostname": File(f"{host.name}\n"),
+        "etc/machine-id": File(f"{host.uuid.hex}\n", 0o444),
+        "etc/resolv.conf": File("# the lab has no name server; see /etc/hosts\n"),
+        "root/.ssh/authorized_keys": File(trust.login.public, 0o600),
+        "etc/ssh/ssh_host_ed25519_key": File(trust.host_keys[host.name].private, 0o600),
+        "etc/ssh/ssh_host_ed25519_key.pub": File(trust.host_keys[host.name].public),
+        # Keys only: a lab host is reachable from the whole machine.
+        "etc/ssh/sshd_config.d/hotfoot.conf": File("PasswordAuthentication no\nUseDNS no\n"),
         "etc/systemd/network/10-eth0.network": File(f"[Match]\nName=eth0\n{network}Address={host.address}/24\n"),
         "etc/systemd/network/10-br0.netdev": File(
             "[NetDev]\nName=br0\nKind=bridge\n[Bridge]\nSTP=no\nForwardDelaySec=0\n"
@@ -77,23 +99,14 @@ def host_files(
         "etc/systemd/network/11-br0.network": File(f"[Match]\nName=br0\n{network}"),
         "etc/systemd/network/12-eth1.network": File(f"[Match]\nName=eth1\n{network}Bridge=br0\n"),
         "etc/systemd/journald.conf.d/hotfoot.conf": File("[Journal]\nStorage=volatile\nRuntimeMaxUse=16M\n"),
-        "etc/libvirt/storage/instances.xml": File(_pool_xml(host)),
-        "etc/libvirt/storage/autostart/instances.xml": File(link_to="/etc/libvirt/storage/instances.xml"),
         "etc/hotfoot-lab/meminfo": File(meminfo(memory_mib)),
+        f"{_OWN_UNITS}/multi-user.target.wants/systemd-networkd.service": File(
+            link_to=f"/{_UNITS}/systemd-networkd.service"
+        ),
     }
-    for role in ("server", "client"):
-        found[f"etc/pki/libvirt/{role}cert.pem"] = File(mine.public)
-        found[f"etc/pki/libvirt/private/{role}key.pem"] = File(mine.private, 0o600)
-        found[f"etc/pki/qemu/{role}-cert.pem"] = File(mine.public)
-        found[f"etc/pki/qemu/{role}-key.pem"] = File(mine.private, 0o640, group="libvirt-qemu")
-    wants = "etc/systemd/system"
-    for socket in _LIBVIRT_SOCKETS[transport]:
-        found[f"{wants}/sockets.target.wants/{socket}"] = File(link_to=f"/{_UNITS}/{socket}")
-    found[f"{wants}/multi-user.target.wants/systemd-networkd.service"] = File(
-        link_to=f"/{_UNITS}/systemd-networkd.service"
-    )
     for unit in _MASKED:
-        found[f"{wants}/{unit}"] = File(link_to="/dev/null")
+        if unit not in unmasked:
+            found[f"{_OWN_UNITS}/{unit}"] = File(link_to="/dev/null")
     return found
 
 

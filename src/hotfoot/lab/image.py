@@ -28,7 +28,7 @@ SUITE = "trixie"
 HOST_PACKAGES = (
     "systemd-sysv dbus udev kmod libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils "
     "qemu-block-extra openssh-server iproute2 iputils-ping nftables nfs-common nfs-kernel-server "
-    "glusterfs-server python3 procps busybox-static"
+    "glusterfs-server python3 procps busybox-static systemd-timesyncd"
 ).split()
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
 # In the order in which they load: each needs those before it.

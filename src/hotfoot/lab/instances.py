@@ -16,7 +16,7 @@ from hotfoot.lab.spec import INSTANCES_PATH, Lab, LabHost, LabInstance, plan_ins
 GUEST_FOLDER = "/var/lib/hotfoot-lab"
 LEAST_MEMORY_MIB = 80
 _DISK_MIB = 64
-_BOOT_TIMEOUT_S = 60
+_BOOT_TIMEOUT_S = 180
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,11 +26,15 @@ from hotfoot.lab import (
     storage,
     store,
     trust,
+    vm_host,
+    vm_image,
+    vm_state,
     witness,
 )
-from hotfoot.lab.cluster_text import cluster_text
+from hotfoot.lab.bare import bare_host_files
 from hotfoot.lab.command import LabError, run
-from hotfoot.lab.host_files import File, host_files
+from hotfoot.lab.host_files import host_files
+from hotfoot.lab.own_files import groups_of, write_controller_files, write_host_files
 from hotfoot.lab.spec import (
     Lab,
     LabHost,
@@ -44,8 +48,9 @@ from hotfoot.lab.spec import (
 )
 
 HOST_MEMORY_MIB = 2048
-_HOST_TIMEOUT_S = 40
-_INSTANCE_TIMEOUT_S = 60
+_NO_IMAGE = "The lab's image is gone from the cache; `hotfoot lab down` and `lab up` make it anew."
+_HOST_TIMEOUT_S = 120
+_INSTANCE_TIMEOUT_S = 180
 
 
 def up(
@@ -59,11 +64,14 @@ def up(
     memory_mib: int,
     load: instances.Load,
     say: Callable[[str], None],
+    bare: bool = False,
+    vm: bool = False,
 ) -> Lab:
     """Bring up a lab from nothing, or raise and leave nothing.
 
     A lab of that name that is running is refused; the remains of one that was killed, also while it came up,
-    are removed first.
+    are removed first. A ``bare`` lab's hosts are left as they are before anybody prepares them; with ``vm`` they
+    are virtual machines with a kernel of their own.
     """
     check_name(name)
     parse_rate(link_rate)
@@ -71,28 +79,59 @@ def up(
     plan_hosts(name, 0, host_count)
     if not 0 <= instance_count <= 60:
         raise LabError(f"A lab starts with 0 to 60 instances, not {instance_count}.", ExitStatus.USAGE)
-    for obstacle in (*machine.obstacles(), storage.obstacle(storage_kind)):
+    if bare and instance_count:
+        raise LabError(
+            "A bare lab starts without instances, since its hosts are not ready for any; leave --instances out, and "
+            f"once `hotfoot prepare` has run, `hotfoot lab instance add --name {name}` starts one.",
+            ExitStatus.USAGE,
+        )
+    own_kind = vm_host.obstacles(name, host_count) if vm else [storage.obstacle(storage_kind)]
+    for obstacle in (*machine.obstacles(), *own_kind):
         if obstacle:
             raise LabError(f"This machine cannot run the lab: {obstacle}.", ExitStatus.REFUSED)
     picture = image.ensure(say)
+    virtual = vm_image.ensure(picture, say) if vm else None
     with store.lock(f"up-{name}"):
         _refuse_if_running(name)
         down(name)
         verdict = accelerator.probe(picture)
+        vm_accelerator = verdict.accelerator if vm else None
+        if vm:
+            say(f"hosts are virtual machines under {verdict.accelerator.upper()}, because {verdict.reason}")
+            verdict = vm_host.instances_verdict(verdict)
         say(f"instances run under {verdict.accelerator.upper()}, because {verdict.reason}")
         try:
-            lab = _start(name, host_count, transport, storage_kind, verdict, link_rate, picture, say)
-            if storage_kind != "none":
-                say(f"setting up {storage_kind} on {len(lab.hosts)} hosts")
-            storage.prepare(lab)
-            with ThreadPoolExecutor() as pool:
-                list(pool.map(lambda host: start_pool(lab, host), lab.hosts))
+            lab = Lab(
+                name=name,
+                number=0,
+                transport=transport,
+                storage=storage_kind,
+                accelerator=verdict.accelerator,
+                accelerator_reason=f"{verdict.reason}: {verdict.detail}" if verdict.detail else verdict.reason,
+                link_rate=link_rate,
+                supervisor_pid=0,
+                supervisor_started=0,
+                hosts=(),
+                bare=bare,
+                vm_accelerator=vm_accelerator,
+            )
+            lab = _start(lab, host_count, picture, virtual, say)
+            if not bare:
+                _set_up_storage(lab, say)
             if instance_count:
                 say(f"starting {instance_count} instances")
             return _start_instances(lab, instance_count, memory_mib, load)
         except BaseException:
             down(name)
             raise
+
+
+def _set_up_storage(lab: Lab, say: Callable[[str], None]) -> None:
+    if lab.storage != "none":
+        say(f"setting up {lab.storage} on {len(lab.hosts)} hosts")
+    storage.prepare(lab)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda host: start_pool(lab, host), lab.hosts))
 
 
 def _refuse_if_running(name: str) -> None:
@@ -109,47 +148,48 @@ def _refuse_if_running(name: str) -> None:
 
 
 def _start(
-    name: str,
-    host_count: int,
-    transport: Transport,
-    storage_kind: Storage,
-    verdict: accelerator.Verdict,
-    link_rate: str,
-    picture: image.Image,
-    say: Callable[[str], None],
+    lab: Lab, host_count: int, picture: image.Image, virtual: vm_image.VmImage | None, say: Callable[[str], None]
 ) -> Lab:
+    name, bare = lab.name, lab.bare
     folder = store.folder_of(name)
     (folder / "disks").mkdir(parents=True)
     folder.chmod(0o700)
     with store.lock("all"):
         supervisor = namespaces.start_supervisor(name, folder / "disks", folder / "log" / "supervisor.log")
         number = network.first_free_number(store.numbers())
-        lab = Lab(
-            name=name,
-            number=number,
-            transport=transport,
-            storage=storage_kind,
-            accelerator=verdict.accelerator,
-            accelerator_reason=f"{verdict.reason}: {verdict.detail}" if verdict.detail else verdict.reason,
-            link_rate=link_rate,
-            supervisor_pid=supervisor,
-            supervisor_started=namespaces.started_at(supervisor) or 0,
-            hosts=plan_hosts(name, number, host_count),
-        )
+        fresh = {
+            "number": number,
+            "supervisor_pid": supervisor,
+            "supervisor_started": namespaces.started_at(supervisor) or 0,
+            "hosts": plan_hosts(name, number, host_count, vm=virtual is not None),
+        }
+        lab = lab.model_copy(update=fresh)
         store.save(lab)
         network.build(supervisor, number)
-    say(f"starting {host_count} hosts, joined by {transport}")
+    if virtual:
+        vm_state.ensure(virtual, lab, say)
+        vm_host.start_time_server(lab)
+    say(f"starting {host_count} {'bare hosts' if bare else f'hosts, joined by {lab.transport}'}")
     keys = trust.issue([(host.name, host.address) for host in lab.hosts])
-    _write_controller_files(lab, keys)
-    groups = _groups(picture.root)
-    for host in lab.hosts:
-        _write_files(
-            folder / "hosts" / host.name,
-            host_files(host, lab.hosts, number, transport, keys, HOST_MEMORY_MIB),
-            groups,
-        )
+    write_controller_files(lab, keys)
+    groups = groups_of(picture.root)
+    owns = {
+        host.name: bare_host_files(host, keys, lab.storage, HOST_MEMORY_MIB)
+        if bare
+        else host_files(host, lab.hosts, number, lab.transport, keys, HOST_MEMORY_MIB)
+        for host in lab.hosts
+    }
+
+    def boot(host: LabHost) -> LabHost:
+        if virtual is None:
+            write_host_files(folder / "hosts" / host.name, owns[host.name], groups)
+            return _boot(lab, host, picture)
+        pid = vm_host.start(lab, host, virtual, vm_state.folder(virtual, lab, host))
+        vm_host.move_in(lab, host, pid, virtual, vm_host.vm_files(lab, host, owns[host.name]), groups)
+        return _shaped(lab, host, pid)
+
     with ThreadPoolExecutor() as pool:
-        hosts = tuple(pool.map(lambda host: _boot(lab, host, picture.folder), lab.hosts))
+        hosts = tuple(pool.map(boot, lab.hosts))
     lab = lab.model_copy(update={"hosts": hosts})
     store.save(lab)
     with ThreadPoolExecutor() as pool:
@@ -157,12 +197,28 @@ def _start(
     return lab
 
 
-def _boot(lab: Lab, host: LabHost, picture: Path) -> LabHost:
+def _boot(lab: Lab, host: LabHost, picture: image.Image) -> LabHost:
     folder = store.folder_of(lab.name)
-    pid = namespaces.start_host(lab.name, lab.supervisor_pid, host, picture, folder, lab.accelerator == "kvm")
+    pid = namespaces.start_host(lab.name, lab.supervisor_pid, host, picture.folder, folder, lab.accelerator == "kvm")
     network.connect(lab.supervisor_pid, host, pid)
-    network.shape(lab.supervisor_pid, host, pid, lab.link_rate)
-    return host.model_copy(update={"init_pid": pid, "init_started": namespaces.started_at(pid) or 0})
+    return _shaped(lab, host, pid)
+
+
+def _boot_again(lab: Lab, host: LabHost, picture: image.Image) -> LabHost:
+    if lab.vm_accelerator is None:
+        return _boot(lab, host, picture)
+    virtual = vm_image.cached(picture)
+    if virtual is None:
+        raise LabError(_NO_IMAGE)
+    pid = vm_host.start(lab, host, virtual, vm_state.folder(virtual, lab, host))
+    vm_host.log_in_again(lab, host, pid)
+    return _shaped(lab, host, pid)
+
+
+def _shaped(lab: Lab, host: LabHost, pid: int) -> LabHost:
+    running = host.model_copy(update={"init_pid": pid, "init_started": namespaces.started_at(pid) or 0})
+    network.shape(lab, running, lab.link_rate)
+    return running
 
 
 def wait_until_ready(lab: Lab, host: LabHost) -> None:
@@ -172,7 +228,7 @@ def wait_until_ready(lab: Lab, host: LabHost) -> None:
         try:
             run(
                 [*namespaces.host_argv(lab, host), "virsh", "-q", "-c", "qemu:///system", "version"],
-                timeout_s=20,
+                timeout_s=60,
             )
             return
         except LabError as error:
@@ -190,55 +246,18 @@ def start_host(lab_name: str, host_name: str) -> None:
         if namespaces.is_running(host.init_pid, host.init_started):
             raise LabError(f"Host {host_name} of lab {lab_name} is up.", ExitStatus.REFUSED)
         if picture is None:
-            raise LabError("The lab's image is gone from the cache; `hotfoot lab down` and `lab up` make it anew.")
-        fresh = _boot(lab, host, picture.folder)
+            raise LabError(_NO_IMAGE)
+        fresh = _boot_again(lab, host, picture)
         hosts = tuple(fresh if each.name == host_name else each for each in lab.hosts)
         lab = lab.model_copy(update={"hosts": hosts})
         store.save(lab)
     wait_until_ready(lab, fresh)
+    if lab.bare:  # what it has by now is hotfoot's work, and must come up by itself
+        return
     storage.mount_again(lab, fresh)
     if len(instances.running_hosts(lab)) == len(lab.hosts):
         storage.wait_until_healed(lab, fresh)
     start_pool(lab, fresh)
-
-
-def _groups(root: Path) -> dict[str, int]:
-    rows = [line.split(":") for line in (root / "etc/group").read_text().splitlines()]
-    return {row[0]: int(row[2]) for row in rows}
-
-
-def _write_files(folder: Path, found: dict[str, File], groups: dict[str, int]) -> None:
-    for relative, file in found.items():
-        path = folder / relative
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if file.link_to is not None:
-            path.symlink_to(file.link_to)
-            continue
-        with path.open("w") as out:
-            os.fchmod(out.fileno(), file.mode)
-            out.write(file.content)
-        os.chown(path, 0, groups[file.group] if file.group else 0)
-    # Folders that this tree brings along must not open up what the root keeps private.
-    for private in ("root", "root/.ssh", "etc/pki/libvirt/private"):
-        (folder / private).chmod(0o700)
-
-
-def _write_controller_files(lab: Lab, keys: trust.Trust) -> None:
-    folder = store.folder_of(lab.name)
-    known_hosts = "".join(f"{h.name},{h.address} {keys.host_keys[h.name].public}" for h in lab.hosts)
-    written = {
-        "pki/cacert.pem": (keys.authority, 0o644),
-        "pki/clientcert.pem": (keys.controller.public, 0o644),
-        "pki/clientkey.pem": (keys.controller.private, 0o600),
-        "ssh/id_ed25519": (keys.login.private, 0o600),
-        "ssh/known_hosts": (known_hosts, 0o644),
-        "hotfoot.yaml": (cluster_text(lab), 0o644),
-    }
-    for relative, (content, mode) in written.items():
-        path = folder / relative
-        path.parent.mkdir(exist_ok=True)
-        path.touch(mode)
-        path.write_text(content)
 
 
 def start_pool(lab: Lab, host: LabHost) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from hotfoot.lab import vm_channel
 from hotfoot.lab.command import LabError
 from hotfoot.lab.spec import Lab, LabHost
 
@@ -47,8 +48,8 @@ def start_supervisor(lab_name: str, disks: Path, log: Path) -> int:
         f": > {disks}/ready && while :; do sleep 3600 & wait; done"
     )
     argv = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child=KILL", "--propagation=private"]
-    outer = _spawn([*argv, "sh", "-c", script], lab_name, log)
-    return _wait_for_descendant(outer, generations=1, log=log, ready="sleep")
+    outer = spawn([*argv, "sh", "-c", script], lab_name, log)
+    return wait_for_descendant(outer, generations=1, log=log, ready="sleep")
 
 
 def start_host(lab_name: str, supervisor: int, host: LabHost, image: Path, folder: Path, kvm: bool) -> int:
@@ -67,11 +68,12 @@ def start_host(lab_name: str, supervisor: int, host: LabHost, image: Path, folde
             host.name,
             "yes" if kvm else "no",
         ]
-        outer = _spawn([str(word) for word in argv], lab_name, log)
-        return _wait_for_descendant(outer, generations=2, log=log)
+        outer = spawn([str(word) for word in argv], lab_name, log)
+        return wait_for_descendant(outer, generations=2, log=log)
 
 
-def _spawn(argv: Sequence[str], lab_name: str, log: Path) -> int:
+def spawn(argv: Sequence[str], lab_name: str, log: Path) -> int:
+    """Start a process that bears the lab's mark and outlives this one; return its PID."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -93,7 +95,7 @@ def children(pid: int) -> list[int]:
     return []
 
 
-def _wait_for_descendant(outer: int, *, generations: int, log: Path, ready: str | None = None) -> int:
+def wait_for_descendant(outer: int, *, generations: int, log: Path, ready: str | None = None) -> int:
     """Wait until a process has a line of ``generations`` only children; return the last (with a child ``ready``)."""
     end = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < end:
@@ -126,6 +128,8 @@ def host_argv(lab: Lab, host: LabHost) -> list[str]:
         raise LabError(
             f"Host {host.name} of lab {lab.name} is down; `hotfoot lab fault start-host {host.name}` starts it."
         )
+    if lab.vm_accelerator:
+        return vm_channel.argv(lab, host)
     namespaces = ["--mount", "--net", "--pid", "--uts", "--ipc", "--cgroup", "--root", "--wd"]
     return ["nsenter", "-t", str(host.init_pid), *namespaces, "--", "env", "-i", *_ENVIRONMENT]
 

@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 
 from hotfoot.lab.command import LabError, run
+from hotfoot.lab.namespaces import host_argv
 from hotfoot.lab.spec import Lab, LabHost, controller_address, controller_data_address, parse_rate
 
 _BRIDGES = {"mgmt": "m", "data": "d"}
@@ -60,8 +61,8 @@ def connect(supervisor: int, host: LabHost, init_pid: int) -> None:
     run(["nsenter", "-t", str(supervisor), "--net", "--", "ip", "-batch", "-"], stdin="\n".join(lines) + "\n")
 
 
-def shape(supervisor: int, host: LabHost, init_pid: int, rate: str) -> None:
-    """Limit a host's management link in both directions to a rate such as ``200mbit``."""
+def shape(lab: Lab, host: LabHost, rate: str) -> None:
+    """Limit a running host's management link in both directions to a rate such as ``200mbit``."""
     bits = parse_rate(rate)
     # tbf needs room for what arrives between two timer ticks (250 Hz at worst), and for one offloaded packet.
     burst = max(bits // 8 // 250, 128 * 1024)
@@ -70,7 +71,7 @@ def shape(supervisor: int, host: LabHost, init_pid: int, rate: str) -> None:
         [
             "nsenter",
             "-t",
-            str(supervisor),
+            str(lab.supervisor_pid),
             "--net",
             "--",
             "tc",
@@ -81,7 +82,8 @@ def shape(supervisor: int, host: LabHost, init_pid: int, rate: str) -> None:
             *limit,
         ]
     )
-    run(["nsenter", "-t", str(init_pid), "--net", "--", "tc", "qdisc", "replace", "dev", "eth0", *limit])
+    inside = host_argv(lab, host) if lab.vm_accelerator else ["nsenter", "-t", str(host.init_pid), "--net", "--"]
+    run([*inside, "tc", "qdisc", "replace", "dev", "eth0", *limit])
 
 
 def set_link(lab: Lab, host: LabHost, *, up: bool) -> None:

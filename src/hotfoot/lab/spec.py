@@ -2,7 +2,7 @@
 
 Addressing: lab number N (0 to 255, the first one free) has the management network 10.77.N.0/24 and the
 instances' network 10.88.N.0/24. Host i is .10+i on the first; the machine itself is .254 on both; instance j is
-.100+j on the second.
+.100+j on the second. Virtual machines get the time from .253 on the first.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ Transport = Literal["tls", "ssh", "tcp"]
 Storage = Literal["glusterfs", "nfs", "none"]
 
 INSTANCES_PATH = "/var/lib/nova/instances"
+BRICK = "/srv/brick/instances"
 MOST_HOSTS = 40
 MOST_INSTANCES = 150
 _LAB_NAMESPACE = UUID("6f1c2a5e-3c1d-4d1b-9a57-2a5b7a9c4e10")
@@ -52,7 +53,11 @@ class LabInstance(_Value):
 
 
 class Lab(_Value):
-    """A lab; ``supervisor_pid`` is the first process of its namespaces, ``ready`` is set once all of it is up."""
+    """A lab; ``supervisor_pid`` is the first process of its namespaces, ``ready`` is set once all of it is up.
+
+    A ``bare`` one has hosts that nobody has prepared: ``transport`` and ``storage`` are what its cluster file wants.
+    ``accelerator`` is the instances'; ``vm_accelerator`` that of hosts which are virtual machines, else None.
+    """
 
     name: str
     number: int
@@ -65,6 +70,8 @@ class Lab(_Value):
     supervisor_started: int
     hosts: tuple[LabHost, ...]
     instances: tuple[LabInstance, ...] = ()
+    bare: bool = False
+    vm_accelerator: Accelerator | None = None
     ready: bool = False
 
     def host(self, name: str) -> LabHost:
@@ -102,6 +109,21 @@ def check_choice(value: str, choices: object, what: str) -> str:
     return value
 
 
+def parse_hosts(text: str) -> tuple[bool, int]:
+    """Return whether hosts are to be virtual machines, and how many; raises HotfootError for anything else.
+
+    >>> parse_hosts("3"), parse_hosts("vm"), parse_hosts("vm:2")
+    ((False, 3), (True, 3), (True, 2))
+    """
+    found = re.fullmatch(r"(vm)(?::(\d{1,4}))?|(\d{1,4})", text.strip())
+    if not found:
+        raise HotfootError(
+            f"{text!r} is no number of hosts: write 3 for hosts in namespaces, or vm or vm:2 for virtual machines.",
+            ExitStatus.USAGE,
+        )
+    return bool(found[1]), int(found[2] or found[3] or 3)
+
+
 def parse_rate(text: str) -> int:
     """Return a link rate as tc writes it, in bit/s.
 
@@ -123,13 +145,22 @@ def controller_address(lab_number: int) -> str:
     return f"10.77.{lab_number}.254"
 
 
+def time_server_address(lab_number: int) -> str:
+    """Return where virtual machines get the time on a lab's management network."""
+    return f"10.77.{lab_number}.253"
+
+
 def controller_data_address(lab_number: int) -> str:
     """Return the machine's own address on the lab's instance network."""
     return f"10.88.{lab_number}.254"
 
 
-def plan_hosts(lab_name: str, lab_number: int, count: int) -> tuple[LabHost, ...]:
-    """Return ``count`` hosts n1, n2 ... with their addresses and lasting UUIDs."""
+def plan_hosts(lab_name: str, lab_number: int, count: int, *, vm: bool = False) -> tuple[LabHost, ...]:
+    """Return ``count`` hosts n1, n2 ... with their addresses and lasting UUIDs.
+
+    Those of virtual machines are the same in every lab: they are part of the states from which they go on.
+    """
+    origin = "virtual machine" if vm else lab_name
     if not 1 <= count <= MOST_HOSTS:
         raise HotfootError(f"A lab has 1 to {MOST_HOSTS} hosts, not {count}.", ExitStatus.USAGE)
     return tuple(
@@ -137,7 +168,7 @@ def plan_hosts(lab_name: str, lab_number: int, count: int) -> tuple[LabHost, ...
             name=f"n{i}",
             number=i,
             address=f"10.77.{lab_number}.{10 + i}",
-            uuid=uuid5(_LAB_NAMESPACE, f"{lab_name}/host/{i}"),
+            uuid=uuid5(_LAB_NAMESPACE, f"{origin}/host/{i}"),
         )
         for i in range(1, count + 1)
     )

@@ -10,10 +10,9 @@ from pathlib import Path
 from hotfoot.errors import ExitStatus
 from hotfoot.lab.command import LabError, run
 from hotfoot.lab.namespaces import host_argv
-from hotfoot.lab.spec import INSTANCES_PATH, Lab, LabHost, Storage
+from hotfoot.lab.spec import BRICK, INSTANCES_PATH, Lab, LabHost, Storage
 
 _VOLUME = "instances"
-_BRICK = "/srv/brick/instances"
 _MOUNT_UNIT = "var-lib-nova-instances.mount"
 _REPLICAS = 3
 # A host that dies must not hold up every write of the others for GlusterFS's usual 42 s.
@@ -49,13 +48,13 @@ def _filesystems() -> list[str]:
     return Path("/proc/filesystems").read_text().split()
 
 
-def _on(lab: Lab, host: LabHost, *argv: str, stdin: str | None = None, timeout_s: float = 60) -> str:
+def _on(lab: Lab, host: LabHost, *argv: str, stdin: str | None = None, timeout_s: float = 180) -> str:
     return run([*host_argv(lab, host), *argv], stdin=stdin, timeout_s=timeout_s)
 
 
 def prepare(lab: Lab) -> None:
     """Set up the lab's storage and mount it on every host; the folder exists and belongs to QEMU's user."""
-    obstacle_here = obstacle(lab.storage)
+    obstacle_here = None if lab.vm_accelerator else obstacle(lab.storage)
     if obstacle_here:
         raise LabError(f"This machine cannot have that storage: {obstacle_here}.", ExitStatus.REFUSED)
     if lab.storage == "glusterfs":
@@ -63,9 +62,8 @@ def prepare(lab: Lab) -> None:
         options = "defaults,_netdev,nofail,x-systemd.requires=glusterd.service"
         entry = f"localhost:/{_VOLUME} {INSTANCES_PATH} glusterfs {options}"
     elif lab.storage == "nfs":
-        server = lab.hosts[0]
-        _export(lab, server)
-        entry = f"{server.name}:/srv/brick {INSTANCES_PATH} nfs4 vers=4.2,proto=tcp,hard,noatime,_netdev,nofail"
+        _export(lab, lab.hosts[0])
+        entry = nfs_mount(lab)
     else:
         for host in lab.hosts:
             _on(lab, host, "chown", "libvirt-qemu:kvm", INSTANCES_PATH)
@@ -75,10 +73,9 @@ def prepare(lab: Lab) -> None:
 
 
 def _mount(lab: Lab, host: LabHost, entry: str) -> None:
-    script = f'grep -q " {INSTANCES_PATH} " /etc/fstab 2>/dev/null || echo "$1 0 0" >> /etc/fstab'
-    _on(lab, host, "sh", "-c", script, "sh", entry)
-    _on(lab, host, "systemctl", "daemon-reload")
-    _on(lab, host, "systemctl", "restart", _MOUNT_UNIT, timeout_s=90)
+    add = 'echo "$1 0 0" >> /etc/fstab; systemctl daemon-reload'
+    _on(lab, host, "sh", "-c", f'grep -q " {INSTANCES_PATH} " /etc/fstab 2>/dev/null || {{ {add}; }}', "sh", entry)
+    _on(lab, host, "systemctl", "restart", _MOUNT_UNIT)
     if not _on(lab, host, "findmnt", "-no", "FSTYPE", INSTANCES_PATH).strip():
         raise LabError(f"The shared storage is not mounted on {host.name}.")
 
@@ -146,7 +143,7 @@ def _make_volume(lab: Lab) -> None:
         time.sleep(0.1)
     bricks = lab.hosts[:_REPLICAS]
     replica = ["replica", str(len(bricks))] if len(bricks) > 1 else []
-    places = [f"{host.name}:{_BRICK}" for host in bricks]
+    places = [f"{host.name}:{BRICK}" for host in bricks]
     _on(lab, first, *gluster, "volume", "create", _VOLUME, *replica, *places, "force")
     owner = _on(lab, first, "id", "-u", "libvirt-qemu").strip()
     group = _on(lab, first, "sh", "-c", "getent group kvm | cut -d: -f3").strip()
@@ -162,11 +159,23 @@ def _make_volume(lab: Lab) -> None:
     _on(lab, first, *gluster, "volume", "start", _VOLUME)
 
 
-def _export(lab: Lab, server: LabHost) -> None:
-    """Export the first host's disk to the others by name, as docs/lab.md says it should be."""
+def nfs_mount(lab: Lab) -> str:
+    """Return the first four fields of the line in /etc/fstab that mounts what the first host exports."""
+    return f"{lab.hosts[0].name}:/srv/brick {INSTANCES_PATH} nfs4 vers=4.2,proto=tcp,hard,noatime,_netdev,nofail"
+
+
+def nfs_exports(lab: Lab) -> str:
+    """Return the line in /etc/exports that gives the first host's disk to the others by name, as docs/lab.md says."""
     clients = " ".join(f"{host.name}(rw,sync,no_subtree_check,no_root_squash,fsid=1)" for host in lab.hosts)
+    return f"/srv/brick {clients}"
+
+
+def _export(lab: Lab, server: LabHost) -> None:
     _on(lab, server, "chown", "libvirt-qemu:kvm", "/srv/brick")
-    _on(lab, server, "sh", "-c", 'echo "/srv/brick $1" > /etc/exports', "sh", clients)
+    if lab.vm_accelerator:  # it has the line, and may start the server at each boot
+        _on(lab, server, "systemctl", "start", "nfs-server")
+        return
+    _on(lab, server, "sh", "-c", 'echo "$1" > /etc/exports', "sh", nfs_exports(lab))
     script = (
         "systemctl unmask --quiet nfs-server.service proc-fs-nfsd.mount; systemctl daemon-reload; "
         "mount -t nfsd nfsd /proc/fs/nfsd 2>/dev/null; systemctl start rpcbind.socket 2>/dev/null; "

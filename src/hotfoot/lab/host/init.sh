@@ -65,6 +65,12 @@ until [ -d sys/class/net/eth0 ] && [ -d sys/class/net/eth1 ]; do
     sleep 0.01
 done
 
+# What only the host's own programs can do (users), once in its life.
+if [ -f etc/hotfoot-lab/first-boot.sh ]; then
+    chroot . sh /etc/hotfoot-lab/first-boot.sh >&2
+    rm etc/hotfoot-lab/first-boot.sh
+fi
+
 pivot_root . tmp/machine
 cd /
 umount -l /tmp/machine
