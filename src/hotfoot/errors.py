@@ -15,6 +15,8 @@ class ExitStatus(IntEnum):
     FAILED_ON_SOURCE = 4
     ABORTED = 5
     UNKNOWN_STATE = 6
+    FINDINGS_DANGEROUS = 7
+    FINDINGS_BLOCK = 8
     INTERRUPTED = 130
 
 

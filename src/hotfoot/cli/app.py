@@ -12,7 +12,7 @@ from collections.abc import Callable
 import typer
 
 from hotfoot import __version__
-from hotfoot.cli import cluster, inventory, lab, migrate, watch
+from hotfoot.cli import check, cluster, init, inventory, lab, migrate, prepare, watch
 from hotfoot.errors import HotfootError
 
 app = typer.Typer(
@@ -27,9 +27,12 @@ app = typer.Typer(
 
 # The words of the overview are short enough for 80 columns; each command's own help says more.
 _COMMANDS: dict[Callable[..., None], str] = {
+    init.init: "Write a first cluster file from hosts.",
     inventory.hosts: "Show the hosts and the room they have.",
     inventory.ls: "List the instances and where they run.",
     inventory.show: "Show one instance: disks, network, address.",
+    check.check: "Say what stands in the way of migrations.",
+    prepare.prepare: "Mend it: show, ask, do, check again.",
     migrate.migrate: "Move a running instance, and prove it.",
     migrate.abort: "Stop a migration.",
     watch.watch: "Show all running migrations, live.",
