@@ -7,7 +7,7 @@ UV_VERSION := 0.13.8
 UV := .uv/bin/uv
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo --preserve-env=HOTFOOT_CACHE,HOTFOOT_RUN,CI,TERM")
 
-.PHONY: setup demo test lint unit lab-tests bench clean packages lock
+.PHONY: setup demo test lint unit lab-tests bench bench-virsh bench-facts bench-judge clean packages lock
 
 setup: .venv/.installed
 
@@ -43,8 +43,19 @@ unit: setup
 lab-tests: setup
 	@$(SUDO) .venv/bin/pytest -q -m lab $(ARGS)
 
+# All are run, whichever misses its goal.
 bench: setup
+	@status=0; for target in bench-virsh bench-facts bench-judge; do \
+	  $(MAKE) --no-print-directory $$target || status=1; done; exit $$status
+
+bench-virsh: setup
 	@$(SUDO) .venv/bin/python benchmarks/against_virsh.py $(ARGS)
+
+bench-facts: setup
+	@$(SUDO) .venv/bin/python benchmarks/facts_of_hosts.py $(ARGS)
+
+bench-judge: setup
+	@.venv/bin/python benchmarks/judge_hosts.py $(ARGS)
 
 # Only labs, caches and what this Makefile made; cached images stay (rm -r /var/cache/hotfoot removes those).
 clean:

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +75,14 @@ class BenchLab:
 @contextmanager
 def bench_lab() -> Iterator[BenchLab]:
     """Bring the lab up, and remove it whatever happens; a lab of that name that runs already is left alone."""
-    argv = [HOTFOOT, "lab", "up", "--name", NAME, "--json", *_UP]
+    with raised_lab(_UP) as told:
+        yield _lab(told)
+
+
+@contextmanager
+def raised_lab(options: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Bring a lab up by other options of `hotfoot lab up`; yields what it said as JSON, and removes it."""
+    argv = [HOTFOOT, "lab", "up", "--name", NAME, "--json", *options]
     up = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     try:
         text, _ = up.communicate()
@@ -87,7 +94,7 @@ def bench_lab() -> Iterator[BenchLab]:
     if up.returncode != 0:
         raise HotfootError("The benchmark's lab did not come up; `hotfoot lab down --name bench` removes an older one.")
     try:
-        yield _lab(json.loads(text))
+        yield json.loads(text)
     finally:
         _down()
 

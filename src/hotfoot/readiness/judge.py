@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from hotfoot.cluster import Cluster
 from hotfoot.readiness import (
+    ceph_rbd,
+    cephfs,
     certificates,
     clocks,
     connections,
@@ -16,6 +18,7 @@ from hotfoot.readiness import (
     glusterfs,
     identity,
     image_cache,
+    iscsi,
     libvirt_daemon,
     names,
     nfs_client,
@@ -42,6 +45,9 @@ TOPICS: tuple[Topic, ...] = (
     nfs_server.TOPIC,
     nfs_client.TOPIC,
     glusterfs.TOPIC,
+    cephfs.TOPIC,
+    ceph_rbd.TOPIC,
+    iscsi.TOPIC,
     shared_path.TOPIC,
     image_cache.TOPIC,
     libvirt_daemon.TOPIC,

@@ -37,8 +37,15 @@ def _service(host: HostFacts) -> Iterator[Finding]:
     package = PACKAGES[1 if host.os is not None and host.os.redhat_like else 0]
     unit = host.units.get(UNIT)
     masked = unit is not None and "masked" in (unit.load, unit.enabled)
-    step = SetUnit(unit=UNIT, enabled=True, running=True, masked=False if masked else None)
-    start = Change(host=host.host, phase=Phase.STORAGE_SERVERS, step=step)
+    # Started before it is enabled: enabling has systemd read fstab again, which hangs where this host has its own
+    # export mounted and the server is down.
+    start = tuple(
+        Change(host=host.host, phase=Phase.STORAGE_SERVERS, step=step)
+        for step in (
+            SetUnit(unit=UNIT, running=True, masked=False if masked else None),
+            SetUnit(unit=UNIT, enabled=True),
+        )
+    )
     if package not in host.packages and "packages" not in host.failures:
         yield Finding(
             code="nfs_server.not-installed",
@@ -48,7 +55,7 @@ def _service(host: HostFacts) -> Iterator[Finding]:
             evidence=f"Package {package} is not installed.",
             why="The cluster file names it as the server of shared storage.",
             remedy=f"Install {package} on {host.host}, and start {UNIT}.",
-            changes=(Change(host=host.host, phase=Phase.PACKAGES, step=Install(packages=(package,))), start),
+            changes=(Change(host=host.host, phase=Phase.PACKAGES, step=Install(packages=(package,))), *start),
         )
         return
     if unit is None:
@@ -63,7 +70,7 @@ def _service(host: HostFacts) -> Iterator[Finding]:
             evidence=state,
             why="No host can mount the shared storage from it; where it is mounted, every access hangs.",
             remedy=f"On {host.host}: systemctl {'unmask' if masked else 'enable --now'} {UNIT}.",
-            changes=(start,),
+            changes=start,
         )
     elif unit.enabled in ("disabled", "masked", "masked-runtime"):
         yield Finding(
@@ -74,7 +81,7 @@ def _service(host: HostFacts) -> Iterator[Finding]:
             evidence=state,
             why="After a reboot of the server every instance on the shared storage would hang.",
             remedy=f"On {host.host}: systemctl enable {UNIT}.",
-            changes=(start,),
+            changes=start[1:],
         )
 
 

@@ -41,13 +41,15 @@ def judge(cluster: Cluster, facts: Facts) -> Iterable[Finding]:
     for found in gather(faults, {(proof.source, proof.destination) for proof in pairs}):
         yield _unreachable(found)
     reached = [proof for proof in pairs if proof not in cut]
+    ssh_ports = {host.name: cluster.ssh_of(host).port or 22 for host in cluster.hosts}
     for use in _uses(cluster):
-        tried = {(proof.source, proof.destination) for proof in reached if _ports(cluster, proof, use)}
+        served = {id(proof): _ports(cluster, proof, use, ssh_ports[proof.destination]) for proof in reached}
+        tried = {(proof.source, proof.destination) for proof in reached if served[id(proof)]}
         faults = [
             _fault(proof, f"{use}-{state}", closed)
             for proof in reached
             for state in ("filtered", "refused")
-            if (closed := [port for port in _ports(cluster, proof, use) if proof.ports[port] == state])
+            if (closed := [port for port in served[id(proof)] if proof.ports[port] == state])
         ]
         for found in gather(faults, tried):
             yield _closed(found, use, facts)
@@ -61,9 +63,8 @@ def _uses(cluster: Cluster) -> Iterator[Use]:
     yield "migration"
 
 
-def _ports(cluster: Cluster, proof: PairProof, use: Use) -> list[int]:
+def _ports(cluster: Cluster, proof: PairProof, use: Use, ssh: int) -> list[int]:
     """Return the ports of a proof that serve one use; what is neither SSH's nor libvirt's is a migration's."""
-    ssh = cluster.ssh_of(cluster.host(proof.destination)).port or 22
     libvirt = cluster.libvirt.port or _LIBVIRT_PORTS.get(cluster.libvirt.transport)
     uses: dict[int, Use] = {ssh: "ssh"}
     if libvirt is not None and cluster.libvirt.transport != "ssh":

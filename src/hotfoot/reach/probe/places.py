@@ -1,13 +1,12 @@
 """Sections of the probe: configuration files by content, secrets marked; other paths by mode and owner."""
 
-import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
-from hotfoot.reach.probe.frame import MOST_TEXT_BYTES, Apart, is_remote, matching, mount_of
+from hotfoot.reach.probe.frame import MOST_TEXT_BYTES, Apart, digest, is_remote, matching, mount_of
 from hotfoot.reach.probe.secrets import mark
 
 _MOST_MATCHES = 200
@@ -30,7 +29,7 @@ def file_of(path: str) -> "dict[str, Any]":
     except OSError:
         return told
     if len(data) <= MOST_TEXT_BYTES:
-        told["sha256"] = hashlib.sha256(data).hexdigest()
+        told["sha256"] = digest(data)
         with suppress(UnicodeDecodeError):  # an editor would damage what is no text
             told["content"] = None if b"\0" in data else mark(data.decode("utf-8"))[0]
     return told

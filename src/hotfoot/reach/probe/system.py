@@ -103,6 +103,7 @@ def names(wanted: "list[str]", failures: "dict[str, str]") -> "dict[str, Any]":
         "fqdn": canonical[0] if canonical else "",
         "resolved": {name: resolved[name] for name in wanted if name in resolved},
         "addresses": addresses,
+        "links": sorted(os.listdir("/sys/class/net")),
     }
 
 

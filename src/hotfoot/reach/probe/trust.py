@@ -1,10 +1,9 @@
 """Sections of the probe: certificates and keys of libvirt and QEMU; sshd, and the migration user's SSH files."""
 
-import hashlib
 import os
 from typing import Any
 
-from hotfoot.reach.probe.frame import ask, finish, first_line, matching, outside, program, start, text_of
+from hotfoot.reach.probe.frame import ask, digest, finish, first_line, matching, outside, program, start, text_of
 
 CERTIFICATES = (
     "/etc/pki/CA/cacert.pem",
@@ -48,7 +47,7 @@ def _add_digests(keys: "list[dict[str, Any]]") -> None:
         status, out, _ = finish(process)
         if status == 0 and out:
             for key in those:
-                key["public_key_sha256"] = hashlib.sha256(out).hexdigest()
+                key["public_key_sha256"] = digest(out)
 
 
 def ssh(user: "str | None", homes: "dict[str, str]") -> "dict[str, Any]":
