@@ -14,7 +14,8 @@ CODE = re.compile(r'"((?:' + "|".join(topic.name for topic in judge.TOPICS) + r"
 def test_every_finding_is_documented() -> None:
     page = (ROOT / "docs" / "findings.md").read_text()
     sources = (ROOT / "src" / "hotfoot" / "readiness").glob("*.py")
-    codes = {code for source in sources for code in CODE.findall(source.read_text())} - {"ssh.service", "ssh.socket"}
+    codes = {code for source in sources for code in CODE.findall(source.read_text())}
+    codes = {code for code in codes if not code.endswith((".service", ".socket"))}
     assert len(codes) > 100
     assert {code for code in codes if f"`{code}`" not in page} == set()
 

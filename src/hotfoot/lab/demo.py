@@ -1,4 +1,4 @@
-"""``make demo``: a busy instance moves around real hosts while a client stays connected, and the figures of it.
+"""``make demo``: bare hosts are made ready, and a busy instance moves around them while a client stays connected.
 
 Runs the same commands that an operator types, shows them, and holds one TCP connection to each instance open
 across all of its moves.
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hotfoot.errors import HotfootError
+from hotfoot.errors import ExitStatus, HotfootError
 from hotfoot.lab import store
 from hotfoot.lab.command import LabError
 from hotfoot.lab.witness import CounterConnection
@@ -58,6 +58,35 @@ def _hotfoot(*words: str) -> None:
     done = subprocess.run([_HOTFOOT, *words], check=False)
     if done.returncode != 0:
         raise LabError(f"`hotfoot {' '.join(words)}` ended with {done.returncode}.")
+
+
+def _checked(expected: int) -> None:
+    """Show what check says in short: its tables and its last sentence, without the findings between them."""
+    _show(["check"])
+    done = subprocess.run([_HOTFOOT, "check"], check=False, stdout=subprocess.PIPE, text=True)
+    if done.returncode != expected:
+        raise LabError(f"`hotfoot check` ended with {done.returncode}, not {expected}.")
+    tables, _, rest = done.stdout.partition("\n\n✗")
+    *findings, last = rest.strip().split("\n\n")
+    print(tables)
+    kinds = len(findings) - 1
+    print(f"[{kinds} kind{'' if kinds == 1 else 's'} of findings: what was seen, why it matters, what mends it]")
+    print(last, flush=True)
+
+
+def _prepared() -> None:
+    """Have the hosts made ready, and show in short what was done."""
+    words = ["prepare", "--yes"]
+    _show(words)
+    done = subprocess.run([_HOTFOOT, *words], check=False, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        print(done.stdout)
+        raise LabError(f"`hotfoot prepare --yes` ended with {done.returncode}.")
+    made = [line for line in done.stdout.splitlines() if line.startswith("done ")]
+    for line in made[:: max(1, len(made) // 8)]:
+        print(line)
+    print(f"[{len(made)} changes in all]")
+    print(next(line for line in done.stdout.splitlines() if line.startswith("Done;")), flush=True)
 
 
 def _start_move(words: Sequence[str], *, live: bool) -> subprocess.Popen[str]:
@@ -151,33 +180,40 @@ def _table(moves: Sequence[Move]) -> None:
 def demo(*, keep: bool) -> None:
     """Run the demonstration; raises HotfootError where anything did not hold."""
     started = time.monotonic()
-    _heading("1. A lab: three hosts with systemd, libvirtd, sshd and shared storage, and two instances")
-    words = ["lab", "up", "--name", _LAB, "--hosts", "3", "--instances", "2"]
+    _heading("1. A lab: three bare hosts with systemd, libvirtd and sshd, of which none knows another")
     with _lab(keep):
-        _hotfoot(*words, "--link-rate", "500mbit", "--rate", "20", "--area", "64")
-        lab = store.load(_LAB)
+        _hotfoot("lab", "up", "--name", _LAB, "--bare", "--hosts", "3", "--link-rate", "500mbit")
         os.environ["HOTFOOT_CLUSTER"] = str(store.cluster_file_of(_LAB))
-        clients = [Client(instance.address) for instance in lab.instances]
+        os.environ["XDG_STATE_HOME"] = str(store.folder_of(_LAB) / "state")  # the journal goes with the lab
 
-        _heading("2. What runs where")
+        _heading("2. What stands in the way of migrations, and having it mended")
+        _checked(int(ExitStatus.FINDINGS_BLOCK))
+        _prepared()
+        _checked(int(ExitStatus.COMPLETED))
+
+        _heading("3. Two instances on them")
+        for host in ("n1", "n2"):
+            _hotfoot("lab", "instance", "add", "--name", _LAB, "--host", host, "--rate", "20", "--area", "64")
+        lab = store.load(_LAB)
+        clients = [Client(instance.address) for instance in lab.instances]
         _hotfoot("hosts")
         _hotfoot("ls")
 
         first, second = (instance.name for instance in lab.instances)
         names = [host.name for host in lab.hosts]
-        _heading(f"3. {first} rewrites 20 MiB of its memory each second, and moves around all hosts")
+        _heading(f"4. {first} rewrites 20 MiB of its memory each second, and moves around all hosts")
         moves = []
         for destination in (*names[1:], names[0]):
             moves.append(_end_move(first, _start_move(["migrate", first, destination], live=True)))
             _tell(moves[-1])
 
-        _heading("4. Both at once")
+        _heading("5. Both at once")
         both = [(name, _start_move(["migrate", name, names[2]], live=False)) for name in (first, second)]
         for name, process in both:
             moves.append(_end_move(name, process))
             _tell(moves[-1])
 
-        _heading("5. Proof: memory, disk and connections")
+        _heading("6. Proof: memory, disk and connections")
         _hotfoot("lab", "verify", "--name", _LAB)
         for instance, client in zip(lab.instances, clients, strict=True):
             answers = client.end()
@@ -185,7 +221,7 @@ def demo(*, keep: bool) -> None:
                 raise LabError(f"The client of {instance.name} was cut off: {client.failure}")
             print(f"{instance.name}: one TCP connection, open all the time, {answers} answers, none missing.")
 
-        _heading(f"6. What happened ({time.monotonic() - started:.0f} s in all)")
+        _heading(f"7. What happened ({time.monotonic() - started:.0f} s in all)")
         _table(moves)
         print(
             "\nDOWNTIME is what the hypervisor says; OUTAGE is the longest time without an answer that a client saw,"
