@@ -249,7 +249,7 @@ class Identity(_Section):
 
 
 class Cpu(_Section):
-    """The CPU that every instance may count on, as `hotfoot prepare` computed it."""
+    """The CPU that every instance may count on; `hotfoot check --topic cpu` names one that all hosts run."""
 
     model: Annotated[str, AfterValidator(_name)] | None = Field(default=None, description="A libvirt CPU model.")
     features: tuple[str, ...] = Field(default=(), description="Features on top of the model; -name takes one away.")
