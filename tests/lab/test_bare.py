@@ -113,3 +113,16 @@ def test_the_status_of_a_bare_lab_tells_what_up_told(bare: TestLab) -> None:
     assert told["cluster_file"] == str(bare.cluster)
     assert [host["name"] for host in told["hosts"]] == list(HOSTS)
     assert told["instances"] == []
+
+
+def test_a_first_cluster_file_comes_from_the_hosts(bare: TestLab, tmp_path: Path) -> None:
+    status = bare.lab("status", "--json").json
+    ssh = bare.cluster.parent / "ssh"
+    login = ("--user", "root", "--key", str(ssh / "id_ed25519"), "--known-hosts", str(ssh / "known_hosts"))
+    file = tmp_path / "hotfoot.yaml"
+    made = hotfoot("init", *(host["address"] for host in status["hosts"]), *login, "--output", str(file))
+    assert made.status == 0, made.err
+    assert {host["name"] for host in hotfoot("hosts", "--json", cluster=file).json["hosts"]} == set(HOSTS)
+    again = hotfoot("init", "n1", *login, "--output", str(file))
+    assert again.status == 3
+    assert "is there already" in again.err

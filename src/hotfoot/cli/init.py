@@ -30,7 +30,7 @@ def init(
     from hotfoot.cluster import load
     from hotfoot.reach.facts import facts_of
     from hotfoot.reach.ssh import prepare
-    from hotfoot.readiness.first_file import first_file
+    from hotfoot.readiness.first_file import USUAL_PATHS, first_file
     from hotfoot.readiness.judge import TOPICS
     from hotfoot.readiness.wanted import wanted
 
@@ -42,13 +42,14 @@ def init(
     ssh = {
         "user": user,
         "key": str(key.resolve()) if key else None,
-        "port": str(port) if port else None,
+        "port": str(port) if port is not None else None,
         "known_hosts": str(known_hosts.resolve()) if known_hosts else None,
         "sudo": "true" if sudo else None,
     }
     given = {name: value for name, value in ssh.items() if value is not None}
     cluster = _provisional(hosts, given)
-    facts = asyncio.run(facts_of(prepare(cluster), cluster, wanted(cluster, TOPICS)))
+    question = wanted(cluster, TOPICS).model_copy(update={"folders": USUAL_PATHS})
+    facts = asyncio.run(facts_of(prepare(cluster), cluster, question))
     if facts.silent:
         raise HotfootError("\n".join(silence.reason for silence in facts.silent), ExitStatus.REFUSED)
     text = first_file(facts, {host.name: host.address for host in cluster.hosts}, given)
@@ -79,5 +80,6 @@ def _provisional(hosts: list[str], ssh: dict[str, str]) -> Cluster:
         return Cluster.model_validate({"hosts": entries, "ssh": values, "libvirt": {"transport": "ssh"}})
     except ValidationError as error:
         first = error.errors()[0]
+        what = "a host" if first["loc"][0] == "hosts" else f"--{str(first['loc'][-1]).replace('_', '-')}"
         said = first["msg"].removeprefix("Value error, ")
-        raise HotfootError(f"{'.'.join(map(str, first['loc']))}: {said}.", ExitStatus.USAGE) from None
+        raise HotfootError(f"{what} {said}.", ExitStatus.USAGE) from None

@@ -17,7 +17,8 @@ _NETWORK_TYPES = {
     "ocfs2": "ocfs2",
     "gfs2": "gfs2",
 }
-_USUAL_PATHS = ("/var/lib/nova/instances", "/var/lib/libvirt/images")
+USUAL_PATHS = ("/var/lib/nova/instances", "/var/lib/libvirt/images")
+"""Where disks of instances usually lie."""
 
 
 def first_file(facts: Facts, addresses: Mapping[str, str], ssh: Mapping[str, str] | None = None) -> str:
@@ -62,7 +63,7 @@ def _storage(hosts: Sequence[HostFacts]) -> list[str]:
             continue
         shared = [mount.target for mount in host.storage.mounts if mount.fs_type in _NETWORK_TYPES]
         pools = host.libvirt.pools.values() if host.libvirt else ()
-        used = [path for path in (*pools, *_USUAL_PATHS) if (folder := host.storage.folder(path)) and folder.entries]
+        used = [path for path in (*pools, *USUAL_PATHS) if (folder := host.storage.folder(path)) and folder.entries]
         paths.update(dict.fromkeys((*shared, *used)))
     lines = []
     for path in paths:
