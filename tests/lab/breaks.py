@@ -263,9 +263,9 @@ BREAKS: tuple[Break, ...] = (
     ),
     broken(
         "no SSH",
-        "systemctl stop ssh.service ssh.socket",
+        "systemctl -q mask --runtime --now ssh.service ssh.socket",
         "system.unreachable",
-        by_hand="systemctl start ssh.service",
+        by_hand="systemctl -q unmask --runtime ssh.service ssh.socket; systemctl start ssh.service",
         also=("glusterfs.", "shared_path.", "identity.", "ssh."),
     ),
     broken(

@@ -92,3 +92,13 @@ async def test_renumbering_that_was_killed_is_finished_or_taken_back(two_users: 
             assert "uid=902(one) gid=902(one)" in bench.sh("id one")
         await bench.all_back()
         assert bench.sh(by_number) == before, (moment, repeated)
+
+
+async def test_a_user_who_has_just_logged_out_is_not_in_the_way(two_users: Bench) -> None:
+    bench = two_users
+    # As sshd does it: pam_systemd starts a manager of the user's units, which stays for 10 s after the logout.
+    bench.sh("systemd-run --quiet --wait --uid=one -p PAMName=login true; pgrep -u one")
+    step = bench.change(AlignIds(users={"one": 903}), phase=Phase.IDENTITY)
+    assert states(await bench.well(step)) == ["done"]
+    assert "uid=903(one)" in bench.sh("id one")
+    await bench.all_back()

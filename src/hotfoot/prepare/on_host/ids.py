@@ -21,6 +21,8 @@ Numbers = Dict[str, List[int]]
 _PASSWD, _GROUP = "/etc/passwd", "/etc/group"
 _LOCK = "/etc/.pwd.lock"
 """Of useradd and its like: lckpwdf(3)."""
+_LOGGED_OUT_S = 20.0
+"""systemd keeps the manager of a user who has logged out for 10 s (UserStopDelaySec, logind.conf(5))."""
 _DAEMONS = ("libvirtd.service", "virtqemud.service")
 
 
@@ -154,7 +156,7 @@ def _rows(path: str) -> List[List[str]]:
 
 def _owners(users: Numbers, groups: Numbers, stop_processes: bool) -> List[str]:
     """Return the services whose processes belong to the users or groups; raises Trouble unless they may be stopped."""
-    found = _processes({pair[0] for pair in users.values()}, {pair[0] for pair in groups.values()})
+    found = _staying({pair[0] for pair in users.values()}, {pair[0] for pair in groups.values()})
     if not found:
         return []
     names = ", ".join(sorted(set(users) | set(groups)))
@@ -187,6 +189,17 @@ def _owners(users: Numbers, groups: Numbers, stop_processes: bool) -> List[str]:
 def _can_stop(unit: str) -> bool:
     """Whether a unit is a service that can be started again; what systemd-run and users start is gone once stopped."""
     return unit.endswith(".service") and not unit.startswith("user@") and show(unit).enabled != "transient"
+
+
+def _staying(uids: Set[int], gids: Set[int]) -> Dict[int, str]:
+    """Return the processes of users and groups, having waited for what goes by itself after a logout."""
+    end = time.monotonic() + _LOGGED_OUT_S
+    while True:
+        found = _processes(uids, gids)
+        leaving = all(name in ("systemd", "(sd-pam)") and unit_of(pid) == "init.scope" for pid, name in found.items())
+        if not found or not leaving or time.monotonic() > end:
+            return found
+        time.sleep(0.5)
 
 
 def _processes(uids: Set[int], gids: Set[int]) -> Dict[int, str]:
