@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,18 @@ async def until(true: Callable[[], bool]) -> None:
             return
         await asyncio.sleep(0.02)
     raise AssertionError("it did not come about within 10 s")
+
+
+@contextlib.contextmanager
+def silent_port() -> Iterator[int]:
+    """A port that answers nobody: its queue of one is taken, so that the kernel drops every further call."""
+    with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for caller in (first, second):
+            caller.setblocking(False)
+            caller.connect_ex(listener.getsockname())
+        yield int(listener.getsockname()[1])
 
 
 async def test_what_two_prove_while_a_third_is_off(sshd: Sshd, tmp_path: Path) -> None:
@@ -77,12 +91,13 @@ async def test_a_name_that_is_not_there(sshd: Sshd, tmp_path: Path) -> None:
 
 
 async def test_a_cancelled_proof_leaves_no_token(sshd: Sshd, tmp_path: Path) -> None:
-    reach = access(sshd, tmp_path)
-    proving = asyncio.create_task(prove(reach, reach.cluster, ["n1", "n2"]))
-    await until(lambda: len(list((tmp_path / "shared").iterdir())) == 2)
-    proving.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await proving
+    with silent_port() as port:  # knocked at for two seconds: time enough to see both tokens
+        reach = access(sshd, tmp_path, libvirt={"port": port})
+        proving = asyncio.create_task(prove(reach, reach.cluster, ["n1", "n2"]))
+        await until(lambda: len(list((tmp_path / "shared").iterdir())) == 2)
+        proving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await proving
     await until(lambda: not list((tmp_path / "shared").iterdir()))
 
 
