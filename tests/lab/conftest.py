@@ -36,8 +36,8 @@ def _shared(name: str, *options: str) -> Iterator[TestLab]:
 @pytest.fixture(scope="session")
 def lab() -> Iterator[TestLab]:
     """Three hosts over TLS with shared storage, and two instances, one of them busy."""
-    if storage.default_storage() == "none":
-        pytest.skip("this kernel has neither FUSE nor NFS for shared storage")
+    if reason := storage.obstacle("glusterfs"):
+        pytest.skip(reason)
     yield from _shared("test", "--hosts", "3", "--instances", "2", "--rate", "20", "--area", "64")
 
 

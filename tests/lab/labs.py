@@ -61,6 +61,11 @@ class TestLab:
 
 
 def bring_up(name: str, *options: str) -> TestLab:
-    """Bring up a lab and return it."""
+    """Bring up a lab and return it.
+
+    On GlusterFS unless asked otherwise: tests take hosts away, which a single NFS server does not bear.
+    """
+    if "--storage" not in options:
+        options = (*options, "--storage", "glusterfs")
     found = well("lab", "up", "--name", name, "--json", *options, timeout_s=400).json
     return TestLab(name, Path(found["cluster_file"]), tuple(host["name"] for host in found["hosts"]))

@@ -29,8 +29,8 @@ NFT = "table inet hotfoot_test { chain in { type filter hook input priority 0; %
 @pytest.fixture(scope="module")
 def lab() -> Iterator[TestLab]:
     """Three ready hosts without instances; the migration user is root."""
-    if storage.default_storage() == "none":
-        pytest.skip("this kernel has neither FUSE nor NFS for shared storage")
+    if reason := storage.obstacle("glusterfs"):
+        pytest.skip(reason)
     hotfoot("lab", "down", "--name", "proofs")
     yield bring_up("proofs", "--hosts", "3", "--instances", "0")
     hotfoot("lab", "down", "--name", "proofs")

@@ -21,31 +21,31 @@ _PING_TIMEOUT_S = 5
 
 def obstacle(storage: Storage) -> str | None:
     """Return why this machine cannot have that storage, None if it can."""
-    filesystems = _filesystems()
-    if storage == "glusterfs" and "fuse" not in filesystems:
-        with contextlib.suppress(LabError):
-            run(["modprobe", "fuse"])
-            filesystems = _filesystems()
-    if storage == "glusterfs" and "fuse" not in filesystems:
+    if storage == "glusterfs" and not _kernel_has({"fuse"}, ["fuse"]):
         return "GlusterFS needs FUSE, which this kernel lacks; use --storage none"
-    if storage == "nfs" and not {"nfs4", "nfsd"} <= set(filesystems):
+    if storage == "nfs" and not _kernel_has({"nfs4", "nfsd"}, ["nfsd", "nfsv4"]):
         return (
-            "kernel NFS needs the kernel's NFS server and client (modules nfsd and nfsv4), which are not loaded or "
-            "not there; `modprobe -a nfsd nfsv4` loads them, or use --storage glusterfs"
+            "kernel NFS needs the kernel's NFS server and client (modules nfsd and nfsv4), which are not there; "
+            "use --storage glusterfs, or --hosts vm, whose own kernel has them"
         )
     return None
 
 
 def default_storage() -> Storage:
-    """Return GlusterFS where it can be had, kernel NFS where only that can, none without either.
-
-    GlusterFS first, because it is what the lab's own tests run on.
-    """
-    return next((kind for kind in ("glusterfs", "nfs") if obstacle(kind) is None), "none")
+    """Return kernel NFS where the kernel has it, GlusterFS where it has FUSE alone, none without either."""
+    return next((kind for kind in ("nfs", "glusterfs") if obstacle(kind) is None), "none")
 
 
-def _filesystems() -> list[str]:
-    return Path("/proc/filesystems").read_text().split()
+def _kernel_has(filesystems: set[str], modules: list[str]) -> bool:
+    """Tell whether the kernel knows the file systems, once it was asked to load their modules."""
+    if not filesystems <= _filesystems():
+        with contextlib.suppress(LabError):
+            run(["modprobe", "-a", *modules])
+    return filesystems <= _filesystems()
+
+
+def _filesystems() -> set[str]:
+    return set(Path("/proc/filesystems").read_text().split())
 
 
 def _on(lab: Lab, host: LabHost, *argv: str, stdin: str | None = None, timeout_s: float = 180) -> str:
