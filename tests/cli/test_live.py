@@ -130,8 +130,10 @@ def test_the_panel_tells_full_from_empty_without_colours() -> None:
     assert "─" in bar
 
 
+# What starts the tests in the background may have it ignore Ctrl-C, and children inherit that.
 SCRIPT = """
-import time
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from hotfoot.cli.live import LiveView
 from hotfoot.migration.progress import Progress
 try:
