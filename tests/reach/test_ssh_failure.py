@@ -22,7 +22,7 @@ HOST = Host(name="n1", address="10.77.0.11")
         ("Bad owner or permissions on /root/.ssh/config", "ssh refuses its own configuration here: Bad owner"),
         ("Unable to negotiate with 10.77.0.11: no matching host key type found.", "no common way to talk"),
         ("something new", "the SSH connection to host n1 (10.77.0.11) failed: something new"),
-        ("", "ssh gave no reason"),
+        ("", "hung up before the login; is it sshd that listens at port 22?"),
     ],
 )
 def test_connections(stderr: str, words: str) -> None:

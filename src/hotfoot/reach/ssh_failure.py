@@ -74,7 +74,9 @@ def connection_failure(host: Host, ssh: Ssh, stderr: str) -> str:
     for phrase, explanation in _EXPLANATIONS:
         if phrase in stderr.lower():
             return explanation.format(**facts)
-    return f"the SSH connection to {facts['at']} failed{f': {said}' if said else ', and ssh gave no reason'}"
+    if not said:  # OpenSSH 10 no longer counts "Connection closed by ..." among the errors
+        return _HUNG_UP.format(**facts)
+    return f"the SSH connection to {facts['at']} failed: {said}"
 
 
 def sudo_failure(host: Host, ssh: Ssh, status: int, stderr: str) -> str | None:
