@@ -263,7 +263,9 @@ BREAKS: tuple[Break, ...] = (
     ),
     broken(
         "no SSH",
-        "systemctl -q mask --runtime --now ssh.service ssh.socket",
+        # Stopping the units once left an sshd that still let everybody in: nothing may listen any more.
+        "systemctl -q mask --runtime ssh.service ssh.socket; systemctl stop ssh.service ssh.socket; "
+        "while ss -Hltn sport = :22 | grep -q .; do pkill -x sshd; sleep 0.1; done",
         "system.unreachable",
         by_hand="systemctl -q unmask --runtime ssh.service ssh.socket; systemctl start ssh.service",
         also=("glusterfs.", "shared_path.", "identity.", "ssh."),

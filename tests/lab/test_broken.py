@@ -52,14 +52,15 @@ def codes(lab: TestLab) -> frozenset[str]:
 @pytest.mark.parametrize("broken", BREAKS, ids=lambda broken: re.sub(r"\W+", "-", broken.what))
 def test_it_is_found_named_and_mended(ready: TestLab, usual: frozenset[str], broken: Break) -> None:
     ready.on(HOST, "sh", "-c", filled(broken.script, ready))
-    found = codes(ready) - usual
+    try:
+        found = codes(ready) - usual
+    finally:  # or all tests after it would fail as well
+        if broken.by_hand:
+            ready.on(HOST, "sh", "-c", broken.by_hand)
+    mended = ready.run("prepare", "--yes", "--json", timeout_s=400)
     assert broken.codes <= found
     strange = {code for code in found - broken.codes if not code.startswith(broken.also)}
     assert strange == set()
-
-    if broken.by_hand:
-        ready.on(HOST, "sh", "-c", broken.by_hand)
-    mended = ready.run("prepare", "--yes", "--json", timeout_s=400)
     left = {finding["code"] for finding in mended.json["findings"]} - usual
     assert left == set(), mended.json["problems"]
     assert mended.status == 0
