@@ -4,12 +4,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hotfoot.reach.probe.secrets import mark, unmark
+from hotfoot.reach.probe.secrets import _SECRET, mark, unmark
 
 SECRET = "hunter2"
 
 _PIECES = st.sampled_from(
-    ["@secret:", "@secret:0", "@", "0", "1@", "secret:", "secret", "password", "key", "=", " = ", ":", "://", "u:p@h"]
+    ["\u212aey", "pa\u017fs", "token", "connection", "yes", ",", "passwd", "\n  ", "_"]
+    + ["@secret:", "@secret:0", "@", "0", "1@", "secret:", "secret", "password", "key", "=", " = ", ":", "://", "u:p@h"]
     + ["\n", "\r\n", " ", "\t", "#", ";", '"', "'", "/", "x"]
     + ["-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----"]
 )
@@ -21,6 +22,13 @@ _PIECES = st.sampled_from(
 @example("://@secret:0:@secret:1@")
 def test_marks_are_taken_back_exactly(text: str) -> None:
     assert unmark(*mark(text)) == text
+
+
+@given(st.lists(_PIECES, max_size=40).map("".join))
+@example("a:://\n key=\u212aey=x")
+def test_lines_without_a_hint_hold_no_secret(text: str) -> None:
+    found = [next(group for group in match.groups()[1::2] if group is not None) for match in _SECRET.finditer(text)]
+    assert mark(text)[1] == found
 
 
 @given(st.lists(_PIECES).map("".join))

@@ -26,6 +26,8 @@ ENVIRONMENT = dict(
     PATH=os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 )
 RUNNING = {}  # type: dict[int, subprocess.Popen[bytes]]
+ANSWER_S = 8.0
+"""How long a program may take: emulated or overloaded hosts need seconds for what others do in milliseconds."""
 
 
 class Failed(Exception):
@@ -59,7 +61,7 @@ def start(argv: "list[str]", reads: bool = False) -> "subprocess.Popen[bytes]":
 
 
 def finish(
-    process: "subprocess.Popen[bytes]", timeout_s: float = 3.0, data: "bytes | None" = None
+    process: "subprocess.Popen[bytes]", timeout_s: float = ANSWER_S, data: "bytes | None" = None
 ) -> "tuple[int, bytes, str]":
     """Return a program's status and both outputs. Raises Failed, and ends it, if it takes too long."""
     try:
@@ -73,7 +75,7 @@ def finish(
     return process.returncode, out, err.decode("utf-8", "replace")
 
 
-def ask(argv: "list[str]", timeout_s: float = 3.0, data: "bytes | None" = None) -> "tuple[int, str, str]":
+def ask(argv: "list[str]", timeout_s: float = ANSWER_S, data: "bytes | None" = None) -> "tuple[int, str, str]":
     """Run a program; return its status and both outputs. Raises Failed if it is not there or takes too long."""
     status, out, err = finish(start(argv, data is not None), timeout_s, data)
     return status, out.decode("utf-8", "replace"), err
@@ -85,7 +87,7 @@ def end(process: "subprocess.Popen[bytes]") -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def tell(argv: "list[str]", timeout_s: float = 3.0) -> str:
+def tell(argv: "list[str]", timeout_s: float = ANSWER_S) -> str:
     """Return what a program prints. Raises Failed with its first complaint where it fails."""
     status, out, err = ask(argv, timeout_s)
     if status != 0:
@@ -137,14 +139,15 @@ def matching(pattern: str) -> "list[str]":
     parts = pattern.strip("/").split("/")
     for part in parts:
         if "*" in part:
-            found = [os.path.join(folder, name) for folder in found for name in _listed(folder) if _fits(name, part)]
+            found = [os.path.join(folder, name) for folder in found for name in listed(folder) if _fits(name, part)]
         else:
             found = [os.path.join(folder, part) for folder in found]
     # What a folder lists is there; to look at it could hang, where it is a mount point.
     return sorted(found if "*" in parts[-1] else filter(os.path.lexists, found))
 
 
-def _listed(folder: str) -> "list[str]":
+def listed(folder: str) -> "list[str]":
+    """Return the names in a folder, none where it cannot be read."""
     try:
         return os.listdir(folder)
     except OSError:

@@ -21,6 +21,11 @@ from hotfoot.reach.probe.secrets import mark
 _URI = "qemu:///system"
 _CUT = "==hotfoot=="
 _MOST_DOMAINS = 500
+_DEFINITIONS = "/etc/libvirt/qemu"
+_NETWORKS = "/run/libvirt/network"
+"""The state of libvirt's active networks, a file each; there since its network driver first ran."""
+_POOLS = "/run/libvirt/storage"
+"""The same of storage pools."""
 
 
 def libvirt(running: "list[tuple[int, int, str]]", failures: "dict[str, str]") -> "dict[str, Any]":
@@ -30,9 +35,12 @@ def libvirt(running: "list[tuple[int, int, str]]", failures: "dict[str, str]") -
         "modular": os.path.exists("/run/libvirt/virtqemud-sock"),
         "arguments": _daemon(running),
         "running": sorted(instances(running).values()),
+        "networks": _names(_NETWORKS + "/*.xml") if os.path.isdir(_NETWORKS) else None,
+        "active_pools": _names(_POOLS + "/*.xml") if os.path.isdir(_POOLS) else None,
+        "defined_cpus": _defined_cpus(),
     }  # type: dict[str, Any]
-    domains = _names("/etc/libvirt/qemu/*.xml", "/run/libvirt/qemu/*.xml")[:_MOST_DOMAINS]
-    pools = _names("/etc/libvirt/storage/*.xml", "/run/libvirt/storage/*.xml")
+    domains = _names(_DEFINITIONS + "/*.xml", "/run/libvirt/qemu/*.xml")[:_MOST_DOMAINS]
+    pools = _names("/etc/libvirt/storage/*.xml", _POOLS + "/*.xml")
     first = [
         "version --daemon",
         "list --name",
@@ -77,11 +85,25 @@ def libvirt(running: "list[tuple[int, int, str]]", failures: "dict[str, str]") -
     return told
 
 
+def _defined_cpus() -> "dict[str, str]":
+    """Return the ``<cpu>`` of each definition, which counts from the next start.
+
+    libvirt's own files have it and cost nothing; virsh tells an instance that runs as it runs.
+    """
+    found = {}
+    for path in sorted(matching(_DEFINITIONS + "/*.xml"))[:_MOST_DOMAINS]:
+        text = text_of(path)
+        if text:
+            cpu = re.search(r"^  <cpu\b(?:[^>]*/>|.*?^  </cpu>)", text, re.MULTILINE | re.DOTALL)
+            found[os.path.basename(path)[: -len(".xml")]] = cpu.group(0) + "\n" if cpu else ""
+    return found
+
+
 def _virsh(commands: "list[str]") -> "tuple[list[str], str]":
     """Run commands in one virsh; return the answer to each, and the first complaint."""
     batch = "; ".join(f"{command}; echo {_CUT}" for command in commands)
     # Longer than others: a libvirtd that has just been started asks every emulator what it can do.
-    _, out, err = ask(["virsh", "--connect", _URI, "--quiet", batch], 8)
+    _, out, err = ask(["virsh", "--connect", _URI, "--quiet", batch], 20)
     answers = out.split(_CUT)[:-1]
     answers += [""] * (len(commands) - len(answers))
     errors = [line.partition("error: ")[2] for line in err.splitlines() if line.startswith("error: ")]

@@ -10,7 +10,7 @@ from hotfoot.reach.probe.frame import MOST_TEXT_BYTES, Apart, digest, is_remote,
 from hotfoot.reach.probe.secrets import mark
 
 _MOST_MATCHES = 200
-_PATH_HUNG_AFTER_S = 3.0
+_PATH_HUNG_AFTER_S = 8.0
 
 
 def file_of(path: str) -> "dict[str, Any]":

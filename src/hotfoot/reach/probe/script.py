@@ -7,10 +7,24 @@ import base64
 from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
-from hotfoot.readiness.wanted import Wanted
+if TYPE_CHECKING:
+    from hotfoot.readiness.wanted import Wanted
 
-PARTS = ("frame", "secrets", "system", "people", "places", "trust", "hypervisor", "storage", "host_probe")
+PARTS = (
+    "frame",
+    "secrets",
+    "system",
+    "unit_files",
+    "network",
+    "people",
+    "places",
+    "trust",
+    "hypervisor",
+    "storage",
+    "host_probe",
+)
 """Each uses what stands before it."""
 _ONLY_FOR_READERS = ("hotfoot", "typing")
 

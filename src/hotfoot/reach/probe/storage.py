@@ -24,7 +24,7 @@ from hotfoot.reach.probe.frame import (
     word_of,
 )
 
-_FOLDER_HUNG_AFTER_S = 3.0
+_FOLDER_HUNG_AFTER_S = 8.0
 _MOST_ENTRIES = 100000
 _NEW_MOUNTS = 0x00020000
 _PRIVATE_TREE = (1 << 18) | 0x4000
