@@ -122,12 +122,24 @@ def test_anchors_and_merge_keys(tmp_path: Path) -> None:
                 "leave the key out."
             ],
         ),
+        (
+            HOSTS + "controllers: [admin.example.org]\n",
+            ['2: controllers entry 1 must be an IP address or a network, not "admin.example.org".'],
+        ),
+        (
+            HOSTS + "controllers: [10.0.0.9, 10.0.0.1/24]\n",
+            [
+                "2: controllers entry 2 must be the address of a network, not of one host: write 10.0.0.0/24 instead "
+                'of "10.0.0.1/24".'
+            ],
+        ),
         (HOSTS + "polcy: {}\n", ['2: unknown key "polcy"; did you mean "policy"?']),
         (
             HOSTS + "Zebra: {}\n",
             [
                 '2: unknown key "Zebra"; known here: '
-                "name, ssh, libvirt, migration, storage, ceph, iscsi, identity, cpu, policy, hosts."
+                "name, ssh, libvirt, migration, storage, ceph, iscsi, identity, cpu, policy, policies, policy_of, "
+                "journal, controllers, hosts."
             ],
         ),
         (
@@ -146,6 +158,29 @@ def test_anchors_and_merge_keys(tmp_path: Path) -> None:
         (HOSTS + "policy: {parallel: true}\n", ["2: policy.parallel must be a whole number, not true."]),
         (HOSTS + "policy: {parallel: 256}\n", ["2: policy.parallel must be at most 255, not 256."]),
         (HOSTS + "policy: {max_downtime_ms: 0}\n", ["2: policy.max_downtime_ms must be at least 1, not 0."]),
+        (
+            HOSTS + "policy: {deadline: 10}\n",
+            ["2: policy.deadline must be a duration with its unit, such as 500ms or 90s or 10m or 2h."],
+        ),
+        (
+            HOSTS + "policy: {base: gentel}\n",
+            ["2: policy.base must name one of gentle, balanced, must-finish, large-memory, not gentel."],
+        ),
+        (
+            HOSTS + "policies: [{name: gentle}]\n",
+            ["2: there is a built-in policy named gentle."],
+        ),
+        (
+            HOSTS + "policies: [{name: night}]\npolicy_of: {vm1: nigth}\n",
+            ["3: policy_of.vm1 must name one of gentle, balanced, must-finish, large-memory, night, not nigth."],
+        ),
+        (
+            HOSTS + "policy: {steps: [throttle, postcopy]}\n",
+            [
+                '2: policy.steps.1 must be downtime-limit, throttle, post-copy or pause, not "postcopy"; '
+                "did you mean post-copy?"
+            ],
+        ),
         (HOSTS + "policy: {compress: 3}\n", ["2: policy.compress must be true or false, not 3."]),
         (HOSTS + "ssh: {port: 70000}\n", ["2: ssh.port must be at most 65535, not 70000."]),
         (

@@ -104,3 +104,65 @@ def test_what_is_wrong_with_them(tmp_path: Path, text: str, sentence: str) -> No
     with pytest.raises(HotfootError) as caught:
         load(None, tmp_path)
     assert str(caught.value).splitlines() == [f"hotfoot.yaml:1: {sentence}."]
+
+
+CHAP = "chap: {user: cloud, password_file: chap, secret: 6D3B4C1E-98C5-4C7E-9A55-2F6E0C6A0F01}"
+
+
+def iscsi(tmp_path: Path, more: str) -> Cluster:
+    (tmp_path / "hotfoot.yaml").write_text(f"iscsi: [{{portal: a, target: eui.1, {more}}}]\n{HOSTS}")
+    return load(None, tmp_path)
+
+
+def test_the_password_of_a_target_is_in_a_file_beside_the_cluster_file(tmp_path: Path) -> None:
+    (tmp_path / "chap").touch(0o600)
+    (entry,) = iscsi(tmp_path, f"initiator: qemu, {CHAP}").iscsi
+    assert entry.chap is not None
+    assert entry.chap.password_file == tmp_path / "chap"
+    assert entry.chap.secret == "6d3b4c1e-98c5-4c7e-9a55-2f6e0c6a0f01"
+
+
+@pytest.mark.parametrize(
+    ("initiator", "mode", "sentence"),
+    [
+        ("qemu", None, "chap.password_file: there is no file {file}"),
+        (
+            "qemu",
+            0o640,
+            "chap.password_file: others may read {file}, which holds a secret: `chmod 600 {file}`",
+        ),
+        (
+            "host",
+            0o600,
+            "chap is only for initiator qemu; the hosts' own logins have theirs in /etc/iscsi/iscsid.conf",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_password(tmp_path: Path, initiator: str, mode: int | None, sentence: str) -> None:
+    file = tmp_path / "chap"
+    if mode is not None:
+        file.touch()
+        file.chmod(mode)
+    with pytest.raises(HotfootError) as caught:
+        iscsi(tmp_path, f"initiator: {initiator}, {CHAP}")
+    assert str(caught.value).splitlines() == [f"hotfoot.yaml:1: iscsi entry 1: {sentence.format(file=file)}."]
+
+
+def test_two_targets_may_share_a_secret_but_not_with_two_passwords(tmp_path: Path) -> None:
+    for name in ("chap", "other"):
+        (tmp_path / name).touch(0o600)
+    entries = [f"portal: a, target: eui.{number}, initiator: qemu, {CHAP}" for number in (1, 2)]
+    file = tmp_path / "hotfoot.yaml"
+    file.write_text(f"iscsi:\n  - {{{entries[0]}}}\n  - {{{entries[1]}}}\n{HOSTS}")
+    assert len(load(None, tmp_path).iscsi) == 2
+    other = entries[1].replace("file: chap", "file: other")
+    file.write_text(f"iscsi:\n  - {{{entries[0]}}}\n  - {{{other}}}\n{HOSTS}")
+    with pytest.raises(HotfootError, match=r"yaml:3: iscsi entry 2: chap has the secret of line 2 with another"):
+        load(None, tmp_path)
+
+
+def test_a_target_of_qemu_is_declared_once(tmp_path: Path) -> None:
+    entry = "  - {portal: a, target: eui.1, initiator: qemu}\n"
+    (tmp_path / "hotfoot.yaml").write_text(f"iscsi:\n{entry}{entry}{HOSTS}")
+    with pytest.raises(HotfootError, match=r"yaml:3: the iSCSI target eui\.1 is declared twice, first in line 2"):
+        load(None, tmp_path)

@@ -9,8 +9,17 @@ from tests.readiness.storage_hosts import PATH, cluster, codes, folder, found, h
 
 from hotfoot.cluster import Ceph, Cluster
 from hotfoot.readiness import ceph_rbd, cephfs
-from hotfoot.readiness.change import Command, Install, Mount, PutFile, SetMode
-from hotfoot.readiness.facts import HostFacts, LibvirtFact, MountFact, PathFact, QemuFact
+from hotfoot.readiness.change import Command, DefineSecret, Install, Mount, Phase, PutFile, PutKeyring, SetMode
+from hotfoot.readiness.facts import (
+    Facts,
+    HostFacts,
+    LibvirtFact,
+    MountFact,
+    PathFact,
+    PoolProof,
+    Proofs,
+    QemuFact,
+)
 from hotfoot.readiness.finding import Finding, Severity
 
 UUID = "6d3b4c1e-98c5-4c7e-9a55-2f6e0c6a0f01"
@@ -148,6 +157,99 @@ def test_the_uuid_of_the_documentation() -> None:
     on = declared().model_copy(update={"ceph": Ceph(user="nova", secret=ceph_rbd.DOCUMENTED_UUID)})
     (finding,) = rbd(ready("n1", secrets={ceph_rbd.DOCUMENTED_UUID: "x"}), on=on)
     assert (finding.code, finding.severity) == ("ceph_rbd.documented-uuid", Severity.ADVICE)
+
+
+def told_everything() -> Cluster:
+    """A cluster file with all that prepare needs to make clients of hosts."""
+    ceph = {
+        "user": "nova",
+        "secret": UUID,
+        "keyring": "/root/keys/nova.keyring",
+        "monitors": ["10.0.0.9", "fd00::9"],
+        "pools": ["vms"],
+    }
+    return Cluster.model_validate({**declared().model_dump(include={"hosts"}), "ceph": ceph})
+
+
+def bare(name: str) -> HostFacts:
+    """A host that no Ceph has ever been on."""
+    one = ready(name, mode=None, secrets={}, packages=())
+    absent = one.files["/etc/ceph/ceph.conf"].model_copy(update={"exists": False, "content": None})
+    return one.model_copy(update={"files": {**one.files, "/etc/ceph/ceph.conf": absent}})
+
+
+def test_a_bare_host_becomes_a_client_by_what_the_cluster_file_names() -> None:
+    findings = rbd(bare("n1"), bare("n2"), on=told_everything())
+    assert codes(findings) == [
+        f"{what} {name}" for what in ("no-conf", "no-keyring", "no-secret") for name in ("n1", "n2")
+    ]
+    changes = [change for finding in findings if finding.host == "n1" for change in finding.changes]
+    assert {change.step.do: change.phase for change in changes} == {
+        "put": Phase.STORAGE,
+        "keyring": Phase.STORAGE,
+        "secret": Phase.LIBVIRT,
+    }
+    steps = {type(change.step): change.step for change in changes}
+    conf, keyring, secret = steps[PutFile], steps[PutKeyring], steps[DefineSecret]
+    assert isinstance(conf, PutFile)
+    assert conf.content == "[global]\nmon_host = 10.0.0.9,[fd00::9]\n"
+    assert isinstance(keyring, PutKeyring)
+    assert (keyring.path, keyring.mode, keyring.owner) == (KEYRING, 0o640, "root:root")
+    assert isinstance(secret, DefineSecret)
+    assert (secret.uuid, secret.file, secret.entity) == (UUID, "/root/keys/nova.keyring", "client.nova")
+
+
+def test_nova_may_read_the_keyring_that_it_is_given() -> None:
+    without = ready("n1", mode=None, files=NOVA)
+    (finding,) = rbd(without, on=told_everything())
+    (step,) = (change.step for change in finding.changes)
+    assert isinstance(step, PutKeyring)
+    assert step.owner == "root:nova"
+
+
+def proved(*pools: PoolProof, hosts: tuple[HostFacts, ...] | None = None) -> list[Finding]:
+    names = hosts or (ready("n1"), ready("n2"), ready("n3"))
+    return list(ceph_rbd.judge(told_everything(), Facts(hosts=names, proofs=Proofs(pools=pools))))
+
+
+RIGHT = {"pool": "vms", "same": True, "lock_refused": True}
+
+
+def pool(writer: str, reader: str, **told: Any) -> PoolProof:
+    return PoolProof.model_validate({"writer": writer, "reader": reader, **(told or RIGHT), "pool": "vms"})
+
+
+def test_a_pool_that_all_write_read_and_lock_is_right() -> None:
+    assert proved(pool("n1", "n2"), pool("n2", "n1")) == []
+
+
+def test_a_key_that_ceph_refuses_is_told_once_and_given_anew() -> None:
+    away = {"problem": "Ceph refuses the key of client.nova: Permission denied", "failed_on": "n2", "refused": True}
+    (finding,) = proved(pool("n1", "n2", **away), pool("n2", "n1", **away), pool("n2", "n3", **away), pool("n1", "n3"))
+    assert (finding.code, finding.host, finding.severity) == ("ceph_rbd.key-refused", "n2", Severity.BLOCKS)
+    assert [type(change.step) for change in finding.changes] == [PutKeyring, DefineSecret]
+
+
+def test_a_pool_that_cannot_be_written_is_for_a_person() -> None:
+    away = {"problem": "client.nova cannot write in the pool vms: Operation not permitted", "failed_on": "n1"}
+    (finding,) = proved(pool("n1", "n2", **away))
+    assert (finding.code, finding.host, finding.changes) == ("ceph_rbd.pool-failed", "n1", ())
+    assert "profile rbd pool=vms" in finding.remedy
+
+
+def test_pools_of_two_clusters_and_locks_that_do_not_hold() -> None:
+    (finding,) = proved(pool("n1", "n2", same=False))
+    assert (finding.code, finding.host, finding.peer) == ("ceph_rbd.pool-not-the-same", "n2", "n1")
+    (finding,) = proved(pool("n1", "n2", same=True, lock_refused=False))
+    assert (finding.code, finding.severity) == ("ceph_rbd.pool-locks", Severity.DANGEROUS)
+    (finding,) = proved(pool("n1", "n2", same=True, lock_error="Operation not permitted"))
+    assert "Operation not permitted" in finding.evidence
+
+
+def test_a_host_that_is_known_to_be_wrong_is_not_told_twice() -> None:
+    failed = pool("n1", "n2", problem="there is no key of client.nova", failed_on="n2")
+    findings = proved(failed, hosts=(ready("n1"), ready("n2", secrets={})))
+    assert codes(findings) == ["no-secret n2"]
 
 
 KERNEL = MountFact(target=PATH, source="nova@.fs=/nova", fs_type="ceph", options="rw,name=nova,secret=<hidden>")

@@ -1,5 +1,6 @@
 """The cluster file: what the operator declares, typed, and answered with one sentence per mistake."""
 
+from hotfoot.cluster.duration import parse_duration_ms
 from hotfoot.cluster.file import load
 from hotfoot.cluster.model import (
     Ceph,
@@ -8,6 +9,7 @@ from hotfoot.cluster.model import (
     Iscsi,
     Libvirt,
     MigrationNetwork,
+    NamedPolicy,
     Policy,
     Ssh,
     Storage,
@@ -23,11 +25,13 @@ __all__ = [
     "Iscsi",
     "Libvirt",
     "MigrationNetwork",
+    "NamedPolicy",
     "Policy",
     "Ssh",
     "Storage",
     "StorageType",
     "Transport",
     "load",
+    "parse_duration_ms",
     "parse_rate",
 ]

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from hotfoot.cluster.model import Host, Libvirt, MigrationNetwork, Storage, in_network
+from hotfoot.cluster.model import BUILT_IN_POLICIES, Host, Iscsi, Libvirt, MigrationNetwork, Storage, in_network
 from hotfoot.cluster.sentences import place_name
 from hotfoot.cluster.yaml_lines import Document, Mistake
 
@@ -21,6 +21,8 @@ def contradictions(document: Document) -> Iterator[Mistake]:
     yield from _migration_user(document)
     yield from _migration_addresses(document)
     yield from _storage(document)
+    yield from _policies(document)
+    yield from _iscsi(document)
 
 
 def _libvirt(document: Document) -> Iterator[Mistake]:
@@ -107,6 +109,64 @@ def _served(document: Document, index: int, storage: Storage) -> Iterator[Mistak
         yield mistake("servers", f"must be {wanted} for {storage.type}, not {len(storage.servers)}")
     if numbers is not None and _overlap(storage.folder, storage.path):
         yield mistake("folder", f"{storage.folder} must not be, hold or lie in the path {storage.path} itself")
+
+
+def _policies(document: Document) -> Iterator[Mistake]:
+    """Names of policies: each given once, and no other used."""
+    first: dict[str, int] = {}
+    for index, entry in enumerate(_raw_list(document, "policies")):
+        name = entry.get("name") if isinstance(entry, dict) else None
+        if not isinstance(name, str):
+            continue
+        line = document.line(("policies", index, "name"))
+        if name in BUILT_IN_POLICIES:
+            yield Mistake(line, f"there is a built-in policy named {name}")
+        elif name in first:
+            yield Mistake(line, f"a second policy is named {name}, as the one in line {first[name]}")
+        first.setdefault(name, line)
+    known = ", ".join(dict.fromkeys((*BUILT_IN_POLICIES, *first)))
+    section, named = document.value.get("policy"), document.value.get("policy_of")
+    wishes: list[tuple[tuple[str, str], object]] = []
+    if isinstance(section, dict):
+        wishes.append((("policy", "base"), section.get("base")))
+    if isinstance(named, dict):
+        wishes += [(("policy_of", str(instance)), name) for instance, name in named.items()]
+    for place, name in wishes:
+        if isinstance(name, str) and name not in first and name not in BUILT_IN_POLICIES:
+            yield Mistake(document.line(place), f"{'.'.join(place)} must name one of {known}, not {name}")
+
+
+def _iscsi(document: Document) -> Iterator[Mistake]:
+    files: dict[str, tuple[object, int]] = {}
+    lines: dict[str, int] = {}
+    for index, entry in enumerate(_raw_list(document, "iscsi")):
+        try:
+            iscsi = Iscsi.model_validate(entry)
+        except ValidationError:
+            continue
+        if iscsi.initiator == "qemu":
+            line = document.line(("iscsi", index, "target"))
+            if lines.setdefault(iscsi.target, line) != line:
+                yield Mistake(
+                    line, f"the iSCSI target {iscsi.target} is declared twice, first in line {lines[iscsi.target]}"
+                )
+        if iscsi.chap is None:
+            continue
+        place = ("iscsi", index, "chap")
+        if iscsi.initiator != "qemu":
+            yield Mistake(
+                document.line(place),
+                f"{place_name(document, place)} is only for initiator qemu; the hosts' own logins have theirs in "
+                "/etc/iscsi/iscsid.conf",
+            )
+        line = document.line((*place, "secret"))
+        file, first = files.setdefault(iscsi.chap.secret, (iscsi.chap.password_file, line))
+        if file != iscsi.chap.password_file:
+            yield Mistake(
+                line,
+                f"{place_name(document, place)} has the secret of line {first} with another password_file; a secret "
+                "holds one password",
+            )
 
 
 def _overlap(one: str, other: str) -> bool:

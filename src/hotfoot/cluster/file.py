@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from hotfoot.cluster.contradictions import contradictions
+from hotfoot.cluster.journal_url import has_password
 from hotfoot.cluster.model import Cluster, Ssh
 from hotfoot.cluster.sentences import mistake_of, place_name, shown
 from hotfoot.cluster.yaml_lines import Document, Location, Mistake, Unreadable, read_document
@@ -43,6 +44,8 @@ def load(path: Path | None, cwd: Path, *, certificates: bool = True) -> Cluster:
     except Unreadable as error:
         raise _refusal(shown_path, [error.mistake]) from None
     cluster, mistakes = _judge(document, real_path.parent, certificates=certificates)
+    if cluster is not None:
+        mistakes += _password_for_all(cluster, document, real_path)
     if cluster is None or mistakes:
         raise _refusal(shown_path, mistakes)
     return cluster
@@ -107,6 +110,11 @@ def _missing_files(cluster: Cluster, document: Document, *, certificates: bool) 
     yield from _missing_ssh_files(cluster.ssh, ("ssh",), document)
     for index, host in enumerate(cluster.hosts):
         yield from _missing_ssh_files(host.ssh, ("hosts", index, "ssh"), document)
+    if cluster.ceph is not None and cluster.ceph.keyring is not None:
+        yield from _missing_secret(cluster.ceph.keyring, ("ceph", "keyring"), document)
+    for index, iscsi in enumerate(cluster.iscsi):
+        if iscsi.chap is not None:
+            yield from _missing_secret(iscsi.chap.password_file, ("iscsi", index, "chap", "password_file"), document)
     pki = cluster.libvirt.pki
     if pki is None or cluster.libvirt.transport != "tls" or not certificates:
         return
@@ -117,6 +125,25 @@ def _missing_files(cluster: Cluster, document: Document, *, certificates: bool) 
     missing = [name for name in _PKI_FILES if not os.access(pki / name, os.R_OK)]
     if missing:
         yield Mistake(line, f"libvirt.pki: the folder {pki} has no readable {' and no '.join(missing)}")
+
+
+def _missing_secret(path: Path, place: Location, document: Document) -> Iterator[Mistake]:
+    line, name = document.line(place), place_name(document, place)
+    if not path.is_file():
+        yield Mistake(line, f"{name}: there is no file {path}")
+    elif not os.access(path, os.R_OK):
+        yield Mistake(line, f"{name}: {path} cannot be read by this user")
+    elif path.stat().st_mode & 0o077:
+        yield Mistake(line, f"{name}: others may read {path}, which holds a secret: `chmod 600 {path}`")
+
+
+def _password_for_all(cluster: Cluster, document: Document, path: Path) -> Iterator[Mistake]:
+    url = cluster.journal.url
+    if url is not None and has_password(url) and path.stat().st_mode & 0o077:
+        yield Mistake(
+            document.line(("journal", "url")),
+            f"journal.url: others may read the password in this file: put it into ~/.pgpass, or `chmod 600 {path}`",
+        )
 
 
 def _missing_ssh_files(ssh: Ssh, location: Location, document: Document) -> Iterator[Mistake]:

@@ -10,15 +10,29 @@ import ipaddress
 import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationInfo,
+    field_serializer,
+)
 from pydantic.json_schema import WithJsonSchema
 
+from hotfoot.cluster.duration import DURATION_EXAMPLES, DURATION_PATTERN, parse_duration_ms
+from hotfoot.cluster.journal_url import check_journal_url, without_password
 from hotfoot.cluster.rate import RATE_EXAMPLES, RATE_PATTERN, parse_rate
 from hotfoot.errors import ExitStatus, HotfootError
 
 Transport = Literal["tls", "ssh", "tcp"]
+Step = Literal["downtime-limit", "throttle", "post-copy", "pause"]
+BuiltInPolicy = Literal["gentle", "balanced", "must-finish", "large-memory"]
+BUILT_IN_POLICIES: tuple[str, ...] = get_args(BuiltInPolicy)
 StorageType = Literal["nfs", "glusterfs", "cephfs", "ocfs2", "gfs2", "local"]
 
 _DNS_NAME = re.compile(
@@ -66,6 +80,17 @@ def _network(text: str) -> str:
     except ValueError:
         raise ValueError(f'must be a network such as 10.77.0.0/24, not "{text}"') from None
     raise ValueError(f'must be the address of a network, not of one host: write {meant} instead of "{text}"')
+
+
+def _source(text: str) -> str:
+    return _network(text) if "/" in text else _ip(text)
+
+
+def _ip(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError(f'must be an IP address or a network, not "{text}"') from None
 
 
 def _path(value: object, info: ValidationInfo) -> object:
@@ -116,6 +141,12 @@ def _target(text: str) -> str:
     return text.lower()
 
 
+def _chap_user(text: str) -> str:
+    if re.fullmatch(r"[\x21-\x7e]{1,200}", text) is None:
+        raise ValueError(f'must be a name without blanks, as the target has it, not "{text}"')
+    return text
+
+
 def _bandwidth(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, str):
         raise ValueError(f"must be a rate with its unit, such as {' or '.join(RATE_EXAMPLES)}")
@@ -125,9 +156,21 @@ def _bandwidth(value: object) -> object:
     return rate
 
 
+def _duration(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, str):
+        raise ValueError(f"must be a duration with its unit, such as {' or '.join(DURATION_EXAMPLES)}")
+    return parse_duration_ms(value)
+
+
 _Name = Annotated[str, AfterValidator(_name)]
+_Duration = Annotated[
+    int,
+    BeforeValidator(_duration),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": list(DURATION_EXAMPLES)}),
+]
 _Address = Annotated[str, AfterValidator(_address)]
 _LocalPath = Annotated[Path, BeforeValidator(_path)]
+_ChapUser = Annotated[str, AfterValidator(_chap_user)]
 _Port = Annotated[int, Strict(), Field(ge=1, le=65535)]
 _Rate = Annotated[
     int,
@@ -220,8 +263,32 @@ class Ceph(_Section):
     """Pools of Ceph that QEMU reaches itself (RBD), without a folder on the hosts."""
 
     user: _Name = Field(description="Ceph user of QEMU, without client., such as cinder.")
+    keyring: _LocalPath | None = Field(
+        default=None,
+        description="Keyring with the user's key on this machine, readable by nobody else, relative to this file's "
+        "folder; `hotfoot prepare` gives the key to the hosts.",
+    )
     secret: Annotated[str, AfterValidator(_uuid)] = Field(
         description="UUID of the libvirt secret that holds the user's key: the same on every host."
+    )
+    monitors: tuple[_Address, ...] = Field(
+        default=(), description="Addresses of the monitors, for /etc/ceph/ceph.conf of hosts that have none."
+    )
+    pools: tuple[_Name, ...] = Field(
+        default=(),
+        description="Pools with disks of instances: every host proves that it writes, reads and locks there.",
+    )
+
+
+class Chap(_Section):
+    """How an iSCSI target is told who logs in (CHAP); its password is in no file of the hosts but libvirt's own."""
+
+    user: _ChapUser = Field(description="User that the target knows.")
+    password_file: _LocalPath = Field(
+        description="File with the password in its first line, readable by nobody else; relative to this file's folder."
+    )
+    secret: Annotated[str, AfterValidator(_uuid)] = Field(
+        description="UUID of the libvirt secret that holds the password: the same on every host."
     )
 
 
@@ -232,6 +299,11 @@ class Iscsi(_Section):
         description="Address of the target's portal, with its port unless that is 3260."
     )
     target: Annotated[str, AfterValidator(_target)] = Field(description="Name of the target (iqn. or eui.).")
+    initiator: Literal["host", "qemu"] = Field(
+        default="host",
+        description="Who logs in: every host, so that instances have its devices; or QEMU itself, for each instance.",
+    )
+    chap: Chap | None = Field(default=None, description="How QEMU proves who it is; only with initiator qemu.")
 
 
 class Ids(_Section):
@@ -249,27 +321,69 @@ class Identity(_Section):
 
 
 class Cpu(_Section):
-    """The CPU that every instance may count on; `hotfoot check --topic cpu` names one that all hosts run."""
+    """The CPU that every instance may count on; `hotfoot prepare --topic cpu` writes one that all hosts run."""
 
     model: Annotated[str, AfterValidator(_name)] | None = Field(default=None, description="A libvirt CPU model.")
     features: tuple[str, ...] = Field(default=(), description="Features on top of the model; -name takes one away.")
+    instances: bool = Field(
+        default=False,
+        description="Whether `hotfoot prepare` gives the model to definitions of instances that cannot go to every "
+        "host with the CPU they have, for their next start. Those of Nova get theirs from nova.conf.",
+    )
 
 
-class Policy(_Section):
+class _Goals(_Section):
+    """What every policy may say."""
+
+    max_downtime_ms: Annotated[int, Strict(), Field(ge=1, le=2_000_000)] | None = Field(
+        default=None,
+        description="The greatest downtime limit, in ms, to which QEMU's own 300 may be raised; less is kept to.",
+    )  # 2,000 s is the most that QEMU takes (MAX_MIGRATE_DOWNTIME)
+    deadline_ms: _Duration | None = Field(
+        default=None, alias="deadline", description="When a migration must have ended, such as 10m."
+    )
+    steps: tuple[Step, ...] | None = Field(
+        default=None, description="What may be done so that it ends, in this order; an empty list: nothing."
+    )
+    throttle_percent: Annotated[int, Strict(), Field(ge=1, le=99)] | None = Field(
+        default=None, description="How far the vCPUs may be slowed down, where a step allows it."
+    )
+    parallel: Annotated[int, Strict(), Field(ge=0, le=255)] | None = Field(
+        default=None, description="Parallel connections for the memory stream; 0, the default, for a single plain one."
+    )
+    compress: bool | None = Field(default=None, description="Compress the memory stream.")
+
+
+class Policy(_Goals):
     """What hotfoot migrate does unless its options say otherwise."""
 
+    base: _Name = Field(default="balanced", description="The policy whose goals and steps hold where none are given.")
     bandwidth_bytes_per_s: _Rate | None = Field(
         default=None, alias="bandwidth", description="Most that one migration may send, such as 800Mbit/s."
     )
     native_tls: bool = Field(default=False, description="Encrypt the memory stream by QEMU's own TLS.")
-    parallel: Annotated[int, Strict(), Field(ge=0, le=255)] = Field(
-        default=0, description="Parallel connections for the memory stream; 0 for a single plain one."
-    )
-    compress: bool = Field(default=False, description="Compress the memory stream.")
-    max_downtime_ms: Annotated[int, Strict(), Field(ge=1, le=2_000_000)] | None = Field(
+
+
+class NamedPolicy(_Goals):
+    """A policy of the operator's own, for --policy, policy.base and policy_of."""
+
+    name: _Name = Field(description="Name of the policy.")
+    base: BuiltInPolicy = Field(default="balanced", description="The built-in policy that it starts from.")
+
+
+class Journal(_Section):
+    """Where `hotfoot migrate` keeps what it did."""
+
+    url: Annotated[str, AfterValidator(check_journal_url)] | None = Field(
         default=None,
-        description="How long an instance may stand still at the switch-over, in ms: QEMU's target [its own: 300].",
-    )  # 2,000 s is the most that QEMU takes (MAX_MIGRATE_DOWNTIME)
+        description="postgresql://USER@HOST/DATABASE for several controllers, its password best in ~/.pgpass, or "
+        "sqlite:////PATH; by default a file of the user's own.",
+        repr=False,
+    )
+
+    @field_serializer("url")
+    def _hide_password(self, url: str | None) -> str | None:
+        return None if url is None else without_password(url)
 
 
 class Host(_Section):
@@ -296,6 +410,16 @@ class Cluster(_Section):
     identity: Identity = Field(default=Identity(), description="Numbers of nova and of QEMU's user on all hosts.")
     cpu: Cpu = Field(default=Cpu(), description="The CPU that all hosts can run.")
     policy: Policy = Field(default=Policy(), description="Defaults of hotfoot migrate.")
+    policies: tuple[NamedPolicy, ...] = Field(default=(), description="Policies beside the built-in ones.")
+    policy_of: dict[str, _Name] = Field(
+        default={}, description="Policies of single instances, by name or UUID, in place of the default one."
+    )
+    journal: Journal = Field(default=Journal(), description="Where migrations are kept.")
+    controllers: tuple[Annotated[str, AfterValidator(_source)], ...] = Field(
+        default=(),
+        description="Addresses and networks that may reach libvirt and the consoles of the hosts: with any given, "
+        "`hotfoot prepare` closes these, and the ports of migrations and storage, to everyone but them and the hosts.",
+    )
     hosts: Annotated[tuple[Host, ...], Field(min_length=1)] = Field(description="The hosts of this cluster.")
 
     def host(self, name: str) -> Host:

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from hotfoot.readiness.change import Change, Install, Phase, PutFile, SetMode
+from hotfoot.cluster import Ceph
+from hotfoot.readiness.addresses import is_ip
+from hotfoot.readiness.change import Change, DefineSecret, Install, Phase, PutFile, PutKeyring, SetMode
 from hotfoot.readiness.edit import value_of
 from hotfoot.readiness.facts import HostFacts, PathFact
 from hotfoot.readiness.finding import Finding, Severity
+from hotfoot.readiness.storage_owner import runs_nova
 
 CONF = "/etc/ceph/ceph.conf"
 KEYRINGS = "/etc/ceph/*.keyring"
@@ -23,10 +26,29 @@ def keyring(user: str) -> str:
     return f"/etc/ceph/ceph.client.{user}.keyring"
 
 
-def judge_client(topic: str, hosts: Sequence[HostFacts], users: Sequence[HostFacts]) -> Iterator[Finding]:
+def giving_keyring(ceph: Ceph, host: HostFacts) -> Change:
+    """Return the change that gives a host the declared user's key, in a keyring that Nova too may read."""
+    owner = "root:nova" if runs_nova(host) else "root:root"
+    path, entity = keyring(ceph.user), f"client.{ceph.user}"
+    step = PutKeyring(path=path, file=str(ceph.keyring), entity=entity, mode=0o640, owner=owner)
+    return Change(host=host.host, phase=Phase.STORAGE, step=step)
+
+
+def giving_secret(ceph: Ceph, host: HostFacts) -> Change:
+    """Return the change that has a host's libvirt hold the declared user's key."""
+    entity = f"client.{ceph.user}"
+    usage = f"{entity} secret {ceph.secret}"
+    step = DefineSecret(uuid=ceph.secret, kind="ceph", usage=usage, file=str(ceph.keyring), entity=entity)
+    return Change(host=host.host, phase=Phase.LIBVIRT, step=step)
+
+
+def judge_client(
+    topic: str, hosts: Sequence[HostFacts], users: Sequence[HostFacts], declared: Ceph | None = None
+) -> Iterator[Finding]:
     """Return what is wrong with Ceph's client, as findings of ``topic``.
 
-    ``users`` are those of the hosts that use the client's programs and its configuration: QEMU alone needs neither.
+    ``users`` are those of the hosts that use the client's programs and its configuration: QEMU alone needs neither,
+    unless instances leave the monitors to the configuration, which a cluster file that names them asks for.
     """
     for host in users:
         if PACKAGE not in host.packages and "packages" not in host.failures:
@@ -44,10 +66,13 @@ def judge_client(topic: str, hosts: Sequence[HostFacts], users: Sequence[HostFac
     for host in hosts:
         yield from _keyrings(topic, host)
         yield from _health(topic, host)
-    yield from _conf(topic, hosts, users)
+    yield from _conf(topic, hosts, users, declared)
 
 
-def _conf(topic: str, hosts: Sequence[HostFacts], users: Sequence[HostFacts]) -> Iterator[Finding]:
+def _conf(
+    topic: str, hosts: Sequence[HostFacts], users: Sequence[HostFacts], declared: Ceph | None
+) -> Iterator[Finding]:
+    monitors = declared.monitors if declared is not None else ()
     contents = Counter(text for host in hosts if (text := host.text(CONF)))
     usual = max(contents, key=lambda text: (contents[text], text), default=None)
     ids = Counter(fsid for host in hosts if (fsid := _fsid(host.text(CONF))))
@@ -56,8 +81,9 @@ def _conf(topic: str, hosts: Sequence[HostFacts], users: Sequence[HostFacts]) ->
         file = host.files.get(CONF)
         if file is None:
             continue
-        if not file.exists and host in users:
-            put = PutFile(path=CONF, content=usual) if usual and "@secret:" not in usual else None
+        if not file.exists and (host in users or monitors):
+            text = usual if usual and "@secret:" not in usual else _naming(monitors)
+            put = PutFile(path=CONF, content=text) if text else None
             yield Finding(
                 code=f"{topic}.no-conf",
                 severity=Severity.BLOCKS,
@@ -65,7 +91,8 @@ def _conf(topic: str, hosts: Sequence[HostFacts], users: Sequence[HostFacts]) ->
                 what=f"{host.host} does not know where Ceph is: it has no {CONF}.",
                 evidence=f"{CONF} is not there.",
                 why="Clients find the monitors by it.",
-                remedy=f"Copy {CONF} from a host that has it to {host.host}.",
+                remedy=f"Copy {CONF} from a host that has it to {host.host}"
+                + (f", or write mon_host = {', '.join(monitors)} into it." if monitors else "."),
                 changes=(Change(host=host.host, phase=Phase.STORAGE, step=put),) if put else (),
             )
         elif right is not None and _fsid(file.content or "") not in (right, None):
@@ -78,6 +105,12 @@ def _conf(topic: str, hosts: Sequence[HostFacts], users: Sequence[HostFacts]) ->
                 why="Its disks are not those of the others; an instance that moves would not find its own.",
                 remedy=f"Copy {CONF} from another host, if {host.host} belongs to the same cluster.",
             )
+
+
+def _naming(monitors: Sequence[str]) -> str:
+    """Return a configuration that is enough for a client, empty without monitors."""
+    places = [f"[{each}]" if ":" in each and is_ip(each) else each for each in monitors]
+    return f"[global]\nmon_host = {','.join(places)}\n" if places else ""
 
 
 def _fsid(text: str) -> str | None:

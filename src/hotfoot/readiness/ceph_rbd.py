@@ -12,13 +12,15 @@ from dataclasses import dataclass
 
 from hotfoot.cluster import Cluster
 from hotfoot.readiness import ceph_client
+from hotfoot.readiness.ceph_pool import judge_pools
 from hotfoot.readiness.change import Change, Command, EditFile, Install, Phase, Refresh, SetMode
 from hotfoot.readiness.domain_xml import domains_of
 from hotfoot.readiness.edit import SetKey, value_of
 from hotfoot.readiness.facts import Facts, HostFacts
 from hotfoot.readiness.finding import Finding, Severity, Topic
 from hotfoot.readiness.listing import listed
-from hotfoot.readiness.storage_owner import NOVA_CONF, runs_nova
+from hotfoot.readiness.nova_conf import NOVA_CONF
+from hotfoot.readiness.storage_owner import runs_nova
 
 DRIVER_PACKAGES = ("qemu-block-extra", "qemu-kvm-block-rbd")
 """On Debian and Ubuntu; on Red Hat's systems."""
@@ -34,12 +36,11 @@ def judge(cluster: Cluster, facts: Facts) -> Iterable[Finding]:
     needed = _needed(cluster, facts)
     if not needed and not _in_use(facts):
         return
-    yield from ceph_client.judge_client("ceph_rbd", facts.hosts, [host for host in facts.hosts if runs_nova(host)])
-    for host in facts.hosts:
-        yield from _driver(host)
-        yield from _keyring(cluster, host, needed)
-        for secret in needed.values():
-            yield from _secret(host, secret)
+    found = list(_on_hosts(cluster, facts, needed))
+    yield from found
+    if cluster.ceph is not None:
+        wrong = {finding.host for finding in found if finding.severity is Severity.BLOCKS}
+        yield from judge_pools(cluster.ceph, facts, set(facts.by_name) - wrong)
     yield from _nova(cluster, facts)
     if DOCUMENTED_UUID in needed and facts.hosts:
         yield Finding(
@@ -52,6 +53,16 @@ def judge(cluster: Cluster, facts: Facts) -> Iterable[Finding]:
             remedy="For a new cluster take a UUID of your own (uuidgen). Instances that run keep theirs until they are "
             "defined anew, so leave it where there are any.",
         )
+
+
+def _on_hosts(cluster: Cluster, facts: Facts, needed: Mapping[str, _Secret]) -> Iterator[Finding]:
+    users = [host for host in facts.hosts if runs_nova(host)]
+    yield from ceph_client.judge_client("ceph_rbd", facts.hosts, users, cluster.ceph)
+    for host in facts.hosts:
+        yield from _driver(host)
+        yield from _keyring(cluster, host, needed)
+        for secret in needed.values():
+            yield from _secret(cluster, host, secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +117,15 @@ def _driver(host: HostFacts) -> Iterator[Finding]:
 
 
 def _keyring(cluster: Cluster, host: HostFacts, needed: Mapping[str, _Secret]) -> Iterator[Finding]:
-    """Nova reads the key itself; elsewhere it is wanted only to define a secret that is missing."""
+    """Nova reads the key itself; elsewhere it is wanted where the cluster file has it, and to define a secret."""
+    declared = cluster.ceph is not None and cluster.ceph.keyring is not None
     user = cluster.ceph.user if cluster.ceph is not None else _nova_value(host, "rbd_user")
     if not user:
         return
     path = ceph_client.keyring(user)
     fact = host.paths.get(path)
     missing = any(_lacks(host, secret) for secret in needed.values() if secret.user == user)
-    if (fact is None or not fact.exists) and (runs_nova(host) or missing):
+    if (fact is None or not fact.exists) and (declared or runs_nova(host) or missing):
         yield Finding(
             code="ceph_rbd.no-keyring",
             severity=Severity.BLOCKS,
@@ -122,7 +134,9 @@ def _keyring(cluster: Cluster, host: HostFacts, needed: Mapping[str, _Secret]) -
             evidence=f"{path} is not there.",
             why="Nova and whoever defines libvirt's secret take the key from there.",
             remedy=f"Where the admin key is: ceph auth get client.{user}; put it into {path} on {host.host} with mode "
-            "0640. Keys never pass through Hotfoot.",
+            "0640, or into a file of this machine that the cluster file names (ceph: {keyring: FILE}), for hotfoot "
+            "prepare to give to the hosts.",
+            changes=(ceph_client.giving_keyring(cluster.ceph, host),) if cluster.ceph is not None and declared else (),
         )
     elif fact is not None and runs_nova(host) and ceph_client.readable_by(host, fact, "nova") is False:
         step = SetMode(path=path, mode=0o640, owner="root:nova")
@@ -145,13 +159,18 @@ def _lacks(host: HostFacts, secret: _Secret) -> bool:
     return secret.name not in {uuid.lower() for uuid in known} and secret.name not in known.values()
 
 
-def _secret(host: HostFacts, secret: _Secret) -> Iterator[Finding]:
+def _secret(cluster: Cluster, host: HostFacts, secret: _Secret) -> Iterator[Finding]:
     if host.libvirt is None or not _lacks(host, secret):
         return
     known = host.libvirt.secrets
     path = ceph_client.keyring(secret.user)
     fact = host.paths.get(path)
-    ready = bool(secret.user) and _is_uuid(secret.name) and fact is not None and fact.exists
+    ceph = cluster.ceph
+    changes: tuple[Change, ...] = ()
+    if ceph is not None and ceph.keyring is not None and ceph.secret == secret.name:
+        changes = (ceph_client.giving_secret(ceph, host),)
+    elif secret.user and _is_uuid(secret.name) and fact is not None and fact.exists:
+        changes = (Change(host=host.host, phase=Phase.LIBVIRT, step=_define(secret.user, secret.name)),)
     whose = f" of client.{secret.user}" if secret.user else ""
     others = f" It has {listed(f'{uuid} ({usage})' for uuid, usage in known.items())}." if known else ""
     yield Finding(
@@ -164,9 +183,7 @@ def _secret(host: HostFacts, secret: _Secret) -> Iterator[Finding]:
         "found.",
         remedy=f"On {host.host}: virsh secret-define with {secret.name}, then virsh secret-set-value with the key "
         f"{f'from {path}' if secret.user else 'of its user'}.",
-        changes=(
-            (Change(host=host.host, phase=Phase.LIBVIRT, step=_define(secret.user, secret.name)),) if ready else ()
-        ),
+        changes=changes,
     )
 
 
@@ -242,4 +259,5 @@ TOPIC = Topic(
     files=(ceph_client.CONF, NOVA_CONF),
     paths=(ceph_client.KEYRINGS,),
     packages=(ceph_client.PACKAGE, *DRIVER_PACKAGES),
+    sections=("libvirt", "qemu"),
 )

@@ -76,4 +76,5 @@ TOPIC = Topic(
     files=(*fstab.FILES, ceph_client.CONF),
     paths=(ceph_client.KEYRINGS,),
     packages=(ceph_client.PACKAGE,),
+    sections=("storage",),
 )

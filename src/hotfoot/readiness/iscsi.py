@@ -14,31 +14,44 @@ from hotfoot.readiness.change import Change, Command, Install, Phase, SetUnit
 from hotfoot.readiness.domain_xml import domains_of
 from hotfoot.readiness.facts import Facts, HostFacts
 from hotfoot.readiness.finding import Finding, Severity, Topic
+from hotfoot.readiness.iscsi_qemu import DRIVER_PACKAGES, judge_qemu
 from hotfoot.readiness.listing import listed
 from hotfoot.readiness.luns import lun_of, luns
 
 PACKAGES = ("open-iscsi", "iscsi-initiator-utils")
 LOGIN_UNITS = ("open-iscsi.service", "iscsi.service")
 """What logs in at boot: on Debian and Ubuntu; on Red Hat's systems."""
-_DRIVER_PACKAGES = ("qemu-block-extra", "qemu-kvm-block-iscsi")
+
+# What iscsiadm makes by --op new has no CHAP, whatever iscsid.conf says (open-iscsi 2.1.11): the defaults for logins
+# go from there into the record by themselves, so that the password is in no argument.
+_MAKE_KNOWN = """
+set -eu
+umask 077
+target=$1
+shift
+"$@" --op new
+"$@" --op update -n node.startup -v automatic
+for record in $(find /etc/iscsi/nodes/"$target" /var/lib/iscsi/nodes/"$target" -type f 2>/dev/null); do
+    awk 'NR == FNR { if ($1 ~ /^node\\.session\\.auth\\./ && $2 == "=") given[$1] = $0; next }
+        $1 == "node.session.auth.authmethod" { for (key in given) print given[key]; if (!($1 in given)) print; next }
+        !($1 in given)' /etc/iscsi/iscsid.conf "$record" > "$record.hotfoot"
+    cat "$record.hotfoot" > "$record"
+    rm "$record.hotfoot"
+done
+"""
 
 
 def judge(cluster: Cluster, facts: Facts) -> Iterable[Finding]:
     """Return what keeps hosts from seeing the same LUNs, or QEMU from opening them."""
-    users = tuple(
-        domain.name
-        for host in facts.hosts
-        for domain in domains_of(host)
-        if any(disk.protocol == "iscsi" for disk in domain.disks)
-    )
+    targets = [each for each in cluster.iscsi if each.initiator == "host"]
     for host in facts.hosts:
-        if cluster.iscsi:
+        if targets:
             yield from _client(host)
-        for target in cluster.iscsi:
+        for target in targets:
             yield from _login(target, host)
-        yield from _driver(host, users)
     yield from _names(facts)
     yield from _same_luns(facts)
+    yield from judge_qemu(cluster, facts)
 
 
 def _redhat(host: HostFacts) -> int:
@@ -80,13 +93,7 @@ def _login(iscsi: Iscsi, host: HostFacts) -> Iterator[Finding]:
     script = 'iscsiadm -m session 2>/dev/null | grep -qiF -- " $1 "'
     known = Command(
         title=f"make {iscsi.target} known, to be logged in to at boot",
-        argv=(
-            "sh",
-            "-c",
-            '"$@" --op new && exec "$@" --op update -n node.startup -v automatic',
-            "sh",
-            *node,
-        ),
+        argv=("sh", "-c", _MAKE_KNOWN, "sh", iscsi.target, *node),
         done_if=node,
         undo=(*node, "--op", "delete"),
     )
@@ -129,23 +136,6 @@ def _names(facts: Facts) -> Iterator[Finding]:
                 remedy=f"Drain {other}, log it out, give it a name of its own in /etc/iscsi/initiatorname.iscsi "
                 "(iscsi-iname prints one), and let that name in at the target.",
             )
-
-
-def _driver(host: HostFacts, users: tuple[str, ...]) -> Iterator[Finding]:
-    """QEMU's own iSCSI client, for instances whose disks name a target rather than a device."""
-    package = _DRIVER_PACKAGES[_redhat(host)]
-    if not users or host.qemu is None or "iscsi" in host.qemu.drivers or package in host.packages:
-        return
-    yield Finding(
-        code="iscsi.no-driver",
-        severity=Severity.BLOCKS,
-        host=host.host,
-        what=f"QEMU on {host.host} cannot open iSCSI disks by itself, as {listed(users)} would have it.",
-        evidence=f"Its block drivers are {listed(host.qemu.drivers) or 'none'}; package {package} is not installed.",
-        why="QEMU has the driver in a package of its own.",
-        remedy=f"Install {package} on {host.host}.",
-        changes=(Change(host=host.host, phase=Phase.PACKAGES, step=Install(packages=(package,))),),
-    )
 
 
 def _same_luns(facts: Facts) -> Iterator[Finding]:
@@ -198,5 +188,6 @@ TOPIC = Topic(
     title="SAN and iSCSI",
     judge=judge,
     units=LOGIN_UNITS,
-    packages=(*PACKAGES, *_DRIVER_PACKAGES),
+    packages=(*PACKAGES, *DRIVER_PACKAGES),
+    sections=("storage", "libvirt"),
 )

@@ -1,4 +1,4 @@
-"""SSH keys made on the host, and certificates that come from the cluster's authority."""
+"""SSH keys made on the host, certificates that come from the cluster's authority, and keys of Ceph."""
 
 import os
 import pwd
@@ -81,6 +81,13 @@ def put_certificates(ledger: Ledger, order: Dict[str, Any]) -> None:
         certificate, key = place[role]
         files.put(ledger, key, pem["key"].encode("ascii"), mode, owner)
         files.put(ledger, certificate, pem["certificate"].encode("ascii"), 0o644, "root:root")
+
+
+def put_keyring(ledger: Ledger, order: Dict[str, Any]) -> None:
+    """Write a keyring of Ceph with the key that came with the order, which is base64 there and here."""
+    step = order["step"]
+    text = "[{}]\n\tkey = {}\n".format(step["entity"], order["secret"])
+    files.put(ledger, step["path"], text.encode("ascii"), step["mode"], step["owner"])
 
 
 def certificates(place: str) -> Dict[str, Any]:
