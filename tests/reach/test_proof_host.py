@@ -54,12 +54,12 @@ class Program:
 
     def read(self, folder: Path, writer: str, wrote: dict[str, Any]) -> dict[str, Any]:
         token = {"host": writer, "name": f".hotfoot-proof-{RUN}.0-{writer}", "sha256": wrote["sha256"]}
-        found: dict[str, Any] = self.ask(beat="look", peers=[], tokens={str(folder): [token]})
+        found: dict[str, Any] = self.ask(beat="look", peers=[], targets=[], tokens={str(folder): [token]})
         seen: dict[str, Any] = found["tokens"][str(folder)][writer]
         return seen
 
     def look(self, *peers: dict[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = self.ask(beat="look", peers=peers, tokens={})["peers"]
+        found: dict[str, Any] = self.ask(beat="look", peers=peers, targets=[], tokens={})["peers"]
         return found
 
 

@@ -15,7 +15,7 @@ HOST = Host(name="n1", address="10.77.0.11")
     [
         ("ssh: connect to host 10.77.0.11 port 22: No route to host", "is switched off, or there is no route"),
         ("ssh: connect to host 10.77.0.11 port 22: Network is unreachable", "no route to its network"),
-        ("ssh: connect to host 10.77.0.11 port 22: Connection timed out", "does not answer at port 22 within 5 s"),
+        ("ssh: connect to host 10.77.0.11 port 22: Connection timed out", "does not answer at port 22 within 10 s"),
         ("ssh: Could not resolve hostname n9: Name or service not known", "not known to this machine's name service"),
         ("Timeout, server 10.77.0.11 not responding.", "fell silent during a command"),
         ("Received disconnect from 10.77.0.11 port 22:2: Too many authentication failures", "too many keys"),

@@ -92,17 +92,18 @@ class Conversation:
         return f"the program that Hotfoot runs on host {self._host.name} ended early: {said.strip()}"
 
 
-async def begin(access: SshAccess, host: Host, source: str, name: str) -> Conversation:
+async def begin(access: SshAccess, host: Host, source: str, name: str, *, anew: bool = False) -> Conversation:
     """Start a Python program (standard library only) on a host as root; its source goes ahead of the first line.
 
     ``name`` is what its tracebacks call it. It must take its lines by ``os.read(0, ...)`` or ``sys.stdin``; whether it
-    runs at all shows when it is first heard.
+    runs at all shows when it is first heard. ``anew`` shares no connection that the operator's ssh holds open.
     """
     program = source.encode()
     pipe = asyncio.subprocess.PIPE
     # A session of its own: the terminal's Ctrl-C is hotfoot's alone, and one kill ends jump hosts too.
     process = await asyncio.create_subprocess_exec(
         access.command,
+        *(("-o", "ControlPath=none") if anew else ()),
         *access.arguments(host, ["python3", "-I", "-c", _BOOT.format(length=len(program), name=name)]),
         stdin=pipe,
         stdout=pipe,

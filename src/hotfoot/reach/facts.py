@@ -17,8 +17,8 @@ from hotfoot.readiness.facts import Facts, HostFacts, Silence
 from hotfoot.readiness.wanted import Wanted
 
 MOST_AT_ONCE = 64
-_TIMEOUT_S = 30.0
-"""Of connecting and the probe together; the probe ends by itself after 20 s."""
+_TIMEOUT_S = 60.0
+"""Of connecting and the probe together; the probe ends by itself after 45 s."""
 _NO_PYTHON = 127
 # RHEL 8 has a Python for its own tools even where no other is installed.
 _PYTHONS = ("python3", "/usr/libexec/platform-python")

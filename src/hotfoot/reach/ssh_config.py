@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hotfoot.cluster import Cluster, Host
 
-CONNECT_TIMEOUT_S = 5
+CONNECT_TIMEOUT_S = 10
 
 # ssh takes the first value that it finds, so these win over the operator's own configuration that is included
 # below them: a command in it, a terminal or a forwarded port would break commands without a terminal.

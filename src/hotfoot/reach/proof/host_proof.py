@@ -2,7 +2,8 @@
 
 Runs as root on Python 3.6 and newer, with the standard library alone, joined with its neighbours before it is sent.
 Each question and answer is one line of JSON with the key ``beat``: ``prepare`` (write and lock tokens, listen on
-migration ports), ``look`` (read the others' tokens, knock at their ports, log in to them), ``clean`` (remove and end).
+migration ports), ``look`` (read the others' tokens, knock at their ports, log in to them and to iSCSI targets),
+``clean`` (remove and end).
 When its input ends, on a signal, and after a long silence it cleans up and ends by itself.
 """
 
@@ -16,13 +17,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from hotfoot.reach.proof.doors import addresses_in, knock, listeners, migration_ports
-from hotfoot.reach.proof.tokens import Keeper
+from hotfoot.reach.proof.iscsi import target_seen
+from hotfoot.reach.proof.pools import PoolToken
+from hotfoot.reach.proof.tokens import FolderToken, Keeper
 from hotfoot.reach.proof.waiting import Ended, Lines, Waiter, said, write_all
 
-ANSWER_S = 5.0
+ANSWER_S = 10.0
 """How long a file system may take for one token before it counts as hung."""
-LOOK_S = 40.0
-TRY_S = 8
+LOOK_S = 60.0
+TRY_S = 20
 AT_ONCE = 4
 """Peers looked at at the same time: sshd drops logins at random when more than 10 are under way (MaxStartups)."""
 
@@ -61,13 +64,15 @@ class Host:
     def _prepare(self, question: "dict[str, Any]") -> "dict[str, Any]":
         tokens = question["tokens"]
         for path, token in tokens.items():
-            self._keepers.append(Keeper(path, token))
+            self._keepers.append(Keeper(path, FolderToken(path, token)))
+        for asked in question.get("pools", ()):
+            self._keepers.append(Keeper(asked["place"], PoolToken(asked)))
         held = self._hear(self._keepers, time.monotonic() + ANSWER_S)
-        hung = {"problem": f"the file system did not answer within {ANSWER_S:g} s"}
+        hung = {"problem": f"the storage did not answer within {ANSWER_S:g} s", "refused": False}
         self._answering = [keeper for keeper in self._keepers if keeper.path in held]
         self._listening = listeners(*migration_ports())
         return {
-            "folders": {path: held.get(path) or hung for path in tokens},
+            "folders": {keeper.path: held.get(keeper.path) or hung for keeper in self._keepers},
             "ports": [each.getsockname()[1] for each in self._listening],
             "addresses": addresses_in(question["network"]) if question["network"] else [],
         }
@@ -78,6 +83,7 @@ class Host:
         for keeper in asked:
             keeper.ask({"tokens": question["tokens"][keeper.path]})
         seen: dict[str, Any] = {}
+        targets: dict[str, Any] = {}
         done_read, done_write = os.pipe()
         pool = ThreadPoolExecutor(AT_ONCE)
 
@@ -87,16 +93,24 @@ class Host:
             finally:
                 os.write(done_write, b".")
 
+        def log_in(target: "dict[str, Any]") -> None:
+            try:
+                targets[target["target"]] = target_seen(target)
+            finally:
+                os.write(done_write, b".")
+
+        for target in question["targets"]:
+            pool.submit(log_in, target)
         for peer in question["peers"]:
             pool.submit(look_at, peer)
         # Time for each token's turn, on top of what one may take.
         most = max([len(tokens) for tokens in question["tokens"].values()] or [0])
         tokens = self._hear(asked, min(until, time.monotonic() + ANSWER_S + most * 0.1))
-        left = len(question["peers"])
+        left = len(question["peers"]) + len(question["targets"])
         while left and time.monotonic() < until:
             if done_read in self._waiter.wait([done_read], until):
                 left -= len(os.read(done_read, 1 << 10))
-        return {"tokens": tokens, "peers": dict(seen)}
+        return {"tokens": tokens, "peers": dict(seen), "targets": dict(targets)}
 
     def _clean(self, _: "dict[str, Any]") -> "dict[str, Any]":
         """Have all tokens removed, and wait for it, but not for a file system that hangs."""
@@ -162,7 +176,7 @@ class Host:
         self._running.discard(process)
         if process.returncode == 0:
             return ""
-        if process.returncode in (124, 137):
+        if process.returncode in (124, 137, -9):  # timeout(1) kills itself too, once it had to kill
             return f"no answer within {TRY_S} s"
         return complaint[:_SAID_CHARACTERS] or f"ended with status {process.returncode}"
 

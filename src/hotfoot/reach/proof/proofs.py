@@ -8,20 +8,22 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from hotfoot.cluster import Cluster, Host
+from hotfoot.cluster import Cluster, Host, Iscsi
 from hotfoot.errors import HotfootError
 from hotfoot.reach.conversation import Conversation, begin
 from hotfoot.reach.probe.script import joined
 from hotfoot.reach.proof.pairs import Pair, connection_pairs, token_pairs
+from hotfoot.reach.secret_file import password_in
 from hotfoot.reach.ssh import SshAccess
-from hotfoot.readiness.facts import PairProof, Proofs, SharedProof
+from hotfoot.readiness.ceph_client import keyring
+from hotfoot.readiness.facts import PairProof, PoolProof, Proofs, SharedProof, TargetProof
 from hotfoot.readiness.wanted import migration_user
 
-ON_HOST = ("waiting", "tokens", "doors", "host_proof")
+ON_HOST = ("waiting", "tokens", "doors", "iscsi", "pools", "host_proof")
 """The modules that are sent to hosts, joined; each uses what stands before it."""
-_BEGIN_S = 20.0
-_LOOK_S = 50.0
-_CLEAN_S = 10.0
+_BEGIN_S = 45.0
+_LOOK_S = 75.0
+_CLEAN_S = 20.0
 _CONNECTIONS_AT_ONCE = 32
 _TOKEN_PREFIX = ".hotfoot-proof-"
 _LIBVIRT_PORTS = {"tls": 16514, "tcp": 16509}
@@ -34,8 +36,9 @@ async def prove(
 
     In each declared storage path each host holds a locked token file for some seconds, and on two of its migration
     ports it listens; the others read the token, try its lock, connect to its ports, log in to it by SSH as the
-    migration user, and open a libvirt connection to it. All of that is gone afterwards, even when this program or
-    the connection ends in the middle.
+    migration user, and open a libvirt connection to it. In declared pools of Ceph each host holds such a token too.
+    To declared iSCSI targets of QEMU's own initiator each host logs in as QEMU would, and tells which LUNs it sees.
+    All of that is gone afterwards, even when this program or the connection ends in the middle.
 
     Without ``pairs`` up to 12 hosts try each pair in both directions; of more, ``connection_pairs`` and
     ``token_pairs`` choose. With ``pairs``, given as (source, destination), only those are tried.
@@ -70,6 +73,16 @@ async def prove(
             for storage in cluster.storage
             for reader, writer in _within(steady, reading)
         ),
+        pools=tuple(
+            _pool(pool, steady[writer], steady[reader])
+            for pool in (cluster.ceph.pools if cluster.ceph else ())
+            for reader, writer in _within(steady, reading)
+        ),
+        targets=tuple(
+            TargetProof(host=name, target=target, **told)
+            for name, trial in steady.items()
+            for target, told in trial.seen["targets"].items()
+        ),
         problems=problems,
     )
 
@@ -86,9 +99,9 @@ class _Trial:
         self.access = access
         self.problem = ""
         self.tokens: dict[str, str] = {}
-        """Name of its token in each storage path."""
+        """Name of its token in each storage path, and in each pool of Ceph by ``_place_of``."""
         self.prepared: dict[str, Any] = {}
-        self.seen: dict[str, Any] = {"tokens": {}, "peers": {}}
+        self.seen: dict[str, Any] = {"tokens": {}, "peers": {}, "targets": {}}
         self._conversation: Conversation | None = None
 
     async def prepare(self, run: str, entering: asyncio.Semaphore) -> None:
@@ -97,11 +110,14 @@ class _Trial:
             storage.path: f"{_TOKEN_PREFIX}{run}.{number}-{self.host.name}"
             for number, storage in enumerate(cluster.storage)
         }
+        pools = _pools(cluster, run, self.host)
         question = {
             "beat": "prepare",
             "tokens": self.tokens,
+            "pools": pools,
             "network": cluster.migration.network if cluster.migration_address_of(self.host) is None else None,
         }
+        self.tokens = self.tokens | {asked["place"]: asked["token"] for asked in pools}
         async with entering:
             source = joined("hotfoot.reach.proof", ON_HOST)
             self._conversation = await begin(self.access, self.host, source, "host_proof.py")
@@ -166,6 +182,19 @@ def _seen_by(
             for path, own in trials[name].prepared["folders"].items()
             if not own["problem"]
         },
+        "targets": [_target(each) for each in trials[name].access.cluster.iscsi if each.initiator == "qemu"],
+    }
+
+
+def _target(iscsi: Iscsi) -> dict[str, Any]:
+    """Return what a host needs to log in as QEMU does; the password goes no other way than this question."""
+    chap = iscsi.chap
+    return {
+        "portal": iscsi.portal,
+        "target": iscsi.target,
+        "user": chap.user if chap else "",
+        "password": password_in(chap.password_file) if chap else "",
+        "secret": chap.secret if chap else "",
     }
 
 
@@ -198,7 +227,7 @@ def login_argv(name: str, port: int) -> list[str]:
         "BatchMode": "yes",
         "StrictHostKeyChecking": "yes",
         "UpdateHostKeys": "no",
-        "ConnectTimeout": "5",
+        "ConnectTimeout": "15",
         "ControlMaster": "no",
         "ControlPath": "none",
         "LogLevel": "ERROR",
@@ -226,6 +255,43 @@ def _pair(source: _Trial, destination: str) -> PairProof:
         libvirt=found["said"].get("libvirt"),
         ports=found["ports"],
     )
+
+
+def _place_of(pool: str) -> str:
+    return f"pool {pool}"
+
+
+def _pools(cluster: Cluster, run: str, host: Host) -> list[dict[str, str]]:
+    """Return what a host needs to use each declared pool as QEMU does; no key, which it has itself."""
+    ceph = cluster.ceph
+    if ceph is None:
+        return []
+    return [
+        {
+            "place": _place_of(pool),
+            "pool": pool,
+            "token": f"hotfoot-proof.{run}.{host.name}",
+            "user": ceph.user,
+            "secret": ceph.secret,
+            "keyring": keyring(ceph.user),
+        }
+        for pool in ceph.pools
+    ]
+
+
+def _pool(pool: str, writer: _Trial, reader: _Trial) -> PoolProof:
+    names: dict[str, Any] = {"pool": pool, "writer": writer.host.name, "reader": reader.host.name}
+    place = _place_of(pool)
+    for trial in (writer, reader):
+        told = trial.prepared["folders"][place]
+        if told["problem"]:
+            return PoolProof(**names, failed_on=trial.host.name, problem=told["problem"], refused=told["refused"])
+    seen = reader.seen["tokens"].get(place, {}).get(writer.host.name)
+    if seen is None or seen["problem"]:
+        problem = seen["problem"] if seen else "it did not answer in time"
+        return PoolProof(**names, failed_on=reader.host.name, problem=problem)
+    lock_error = writer.prepared["folders"][place]["lock_error"] or seen["lock_error"]
+    return PoolProof(**names, same=seen["same"], lock_refused=seen["lock_refused"], lock_error=lock_error)
 
 
 def _shared(path: str, writer: _Trial, reader: _Trial) -> SharedProof:

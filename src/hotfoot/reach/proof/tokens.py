@@ -30,16 +30,40 @@ TOKEN_BYTES = 4096
 _TOKEN = re.compile(r"\.hotfoot-proof-[0-9a-f]{12}\.\d+-")
 
 
-class Keeper:
-    """The starter's side of the process that holds the token of one folder."""
+class FolderToken:
+    """One folder, with a token of this host's in it."""
 
-    def __init__(self, path: str, token: str) -> None:
+    def __init__(self, path: str, name: str) -> None:
+        self._path = path
+        self._file = os.path.join(path, name)
+
+    def hold(self) -> "tuple[bool, dict[str, Any]]":
+        """Write the token and lock it: whether it is held, and what to answer."""
+        return _hold(self._path, self._file)
+
+    def look(self, tokens: "list[dict[str, Any]]") -> "dict[str, Any]":
+        """Look at the tokens of other hosts; return what is seen of each, by host."""
+        until = time.monotonic() + STALE_ATTRIBUTES_S
+        return {each["host"]: _look_at_token(self._path, each, until) for each in tokens}
+
+    def remove(self) -> None:
+        """Remove the token, if it is there."""
+        _remove(self._file)
+
+
+class Keeper:
+    """The starter's side of the process that holds one token (a ``FolderToken``, or what has the same three methods).
+
+    ``path`` is what the controller calls the place of the token.
+    """
+
+    def __init__(self, path: str, token: "Any") -> None:
         self.path = path
         ask_read, self._asks = os.pipe()
         self._answers = Lines(-1)
         self._answers.descriptor, answer_write = os.pipe()
         if os.fork() == 0:
-            _be_keeper(path, token, ask_read, answer_write)
+            _be_keeper(token, ask_read, answer_write)
         os.close(ask_read)
         os.close(answer_write)
 
@@ -63,26 +87,23 @@ class Keeper:
         os.close(self._asks)
 
 
-def _be_keeper(path: str, token: str, asks: int, answers: int) -> "NoReturn":
+def _be_keeper(token: "Any", asks: int, answers: int) -> "NoReturn":
     """Hold one token until nobody wants it any more (in a child process, which never returns)."""
-    file = os.path.join(path, token)
     tried = False
     try:
         _leave_behind(asks, answers)
         waiter = Waiter(Lines(asks))
         tried = True
-        held, answer = _hold(path, file)
+        held, answer = token.hold()
         write_all(answers, json.dumps(answer).encode() + b"\n")
         while held:
             question = waiter.question()
-            until = time.monotonic() + STALE_ATTRIBUTES_S
-            found = {each["host"]: _look_at_token(path, each, until) for each in question["tokens"]}
-            write_all(answers, json.dumps(found).encode() + b"\n")
+            write_all(answers, json.dumps(token.look(question["tokens"])).encode() + b"\n")
     except Ended:
         pass
     finally:
         if tried:
-            _remove(file)
+            token.remove()
         os._exit(0)
 
 
