@@ -37,7 +37,7 @@ def a_lab(number: int = 0, transport: Transport = "tls", hosts: int = 2) -> Lab:
     )
 
 
-@given(st.integers(0, 255), st.integers(1, 40), st.integers(0, 60))
+@given(st.integers(0, 255), st.integers(1, 50), st.integers(0, 60))
 def test_addresses_macs_and_ids_never_collide(number: int, hosts: int, instances: int) -> None:
     lab = a_lab(number, hosts=hosts)
     for _ in range(instances):
@@ -67,6 +67,21 @@ def test_the_lab_s_cluster_file_is_valid(tmp_path: Path, transport: Transport) -
     cluster = load(tmp_path / "hotfoot.yaml", tmp_path)
     assert [host.name for host in cluster.hosts] == ["n1", "n2"]
     assert cluster.libvirt.transport == transport
+
+
+def test_a_lab_with_a_san_tells_where_it_is_and_an_instance_logs_in_there_with_the_secret(tmp_path: Path) -> None:
+    lab = a_lab().model_copy(update={"storage": "iscsi"})
+    for name in ("pki", "ssh"):
+        (tmp_path / name).mkdir()
+    for name in ("ssh/id_ed25519", "ssh/known_hosts", "chap"):
+        (tmp_path / name).touch(0o600)
+    (tmp_path / "hotfoot.yaml").write_text(cluster_text(lab))
+    (san,) = load(tmp_path / "hotfoot.yaml", tmp_path, certificates=False).iscsi
+    assert san.chap is not None
+    xml = domain_xml(lab, plan_instance(lab, None, 128), Load())
+    assert f"name='{san.target}/1'" in xml
+    assert f"uuid='{san.chap.secret}'" in xml
+    assert f"<host name='{san.portal.removesuffix(':3260')}' port='3260'/>" in xml
 
 
 def test_a_host_has_its_own_identity_and_keeps_its_keys_to_itself() -> None:
@@ -121,7 +136,7 @@ def test_a_load_that_does_not_fit_is_refused(load: Load) -> None:
         load.check(128)
 
 
-@given(st.integers(1, 40), st.integers(1, 40))
+@given(st.integers(1, 50), st.integers(1, 50))
 def test_no_two_bare_hosts_agree_on_ids_and_the_first_two_have_them_swapped(one: int, other: int) -> None:
     first, second = bare_ids(one), bare_ids(other)
     assert first.nova != first.qemu

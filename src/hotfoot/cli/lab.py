@@ -70,9 +70,13 @@ def up(
     bare: Annotated[
         bool, typer.Option("--bare", help="Hosts that nobody has prepared, for hotfoot check and prepare.")
     ] = False,
+    cpu_differs: Annotated[
+        bool, typer.Option("--cpu-differs", help="The last host gives instances less of a CPU than the others.")
+    ] = False,
     transport: Annotated[str, typer.Option(help="How libvirt is reached: tls, ssh or tcp.")] = "tls",
     storage: Annotated[
-        str, typer.Option(help="Shared storage: glusterfs, nfs or none [default: the first that this kernel has].")
+        str,
+        typer.Option(help="glusterfs, nfs, ceph, iscsi or none [default: nfs where the kernel has it]."),
     ] = "",
     link_rate: Annotated[str, typer.Option(help="Speed of each host's link, such as 200mbit.")] = "1gbit",
     memory: MemoryOption = 256,
@@ -93,6 +97,7 @@ def up(
         name,
         host_count=host_count,
         vm=vm,
+        cpu_differs=cpu_differs,
         instance_count=instances if instances is not None else 0 if bare else 2,
         bare=bare,
         transport=transport,  # type: ignore[arg-type]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from hotfoot.lab import ceph, iscsi
 from hotfoot.lab.bare import MIGRATION_USER, servers_of
 from hotfoot.lab.spec import BRICK, INSTANCES_PATH, Lab
 
-_STORAGE_TYPES = {"glusterfs": "glusterfs", "nfs": "nfs", "none": "local"}
+_STORAGE_TYPES = {"glusterfs": "glusterfs", "nfs": "nfs", "ceph": "local", "iscsi": "local", "none": "local"}
 
 
 def cluster_text(lab: Lab) -> str:
@@ -15,7 +16,7 @@ def cluster_text(lab: Lab) -> str:
     """
     pki = ", pki: pki" if lab.transport == "tls" else ""
     served = ""
-    if lab.bare and lab.storage != "none":
+    if lab.bare and lab.storage in ("glusterfs", "nfs"):
         served = f", servers: [{', '.join(servers_of(lab))}], folder: {BRICK}"
     lines = [
         f"# Lab {lab.name}, written by `hotfoot lab up`; gone with `hotfoot lab down --name {lab.name}`.",
@@ -26,6 +27,8 @@ def cluster_text(lab: Lab) -> str:
         *([f"migration: {{user: {MIGRATION_USER}}}"] if lab.bare and lab.transport != "ssh" else []),
         "storage:",
         f"  - {{path: {INSTANCES_PATH}, type: {_STORAGE_TYPES[lab.storage]}{served}}}",
+        *(ceph.cluster_lines(lab) if lab.storage == "ceph" else []),
+        *(iscsi.cluster_lines(lab) if lab.storage == "iscsi" else []),
         "hosts:",
         *(f"  - {{name: {host.name}, address: {host.address}}}" for host in lab.hosts),
     ]

@@ -105,13 +105,13 @@ def ensure(say: Callable[[str], None]) -> Image:
             shutil.rmtree(work, ignore_errors=True)
             raise
         for old in cache.glob("image-*"):
-            if old != final and not _in_use(old):
+            if old != final and not in_use(old):
                 shutil.rmtree(old, ignore_errors=True)
         say(f"image built in {time.monotonic() - started:.0f} s")
         return Image(final)
 
 
-def _in_use(folder: Path) -> bool:
+def in_use(folder: Path) -> bool:
     """Tell whether a process of this machine has the image's root in an overlay."""
     for mounts in Path("/proc").glob("[0-9]*/mounts"):
         with contextlib.suppress(OSError):

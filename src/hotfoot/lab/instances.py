@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from hotfoot.errors import ExitStatus
-from hotfoot.lab import store, witness
+from hotfoot.lab import ceph, iscsi, store, witness
 from hotfoot.lab.command import LabError, run
 from hotfoot.lab.namespaces import host_argv, is_running
 from hotfoot.lab.spec import INSTANCES_PATH, Lab, LabHost, LabInstance, plan_instance
@@ -54,8 +54,9 @@ class Verification:
 def domain_xml(lab: Lab, instance: LabInstance, load: Load) -> str:
     """Return the libvirt definition of an instance."""
     kind, machine, cpu = ("kvm", "pc", "<cpu mode='host-model'/>")
-    if lab.accelerator == "tcg":
+    if lab.accelerator == "tcg" and not lab.cpu_differs:
         cpu = "<cpu mode='custom' match='exact' check='none'><model fallback='forbid'>qemu64</model></cpu>"
+    if lab.accelerator == "tcg":
         kind = "qemu"
     # A time-stamp counter that jumps between hosts must not stop the guest's clock.
     cmdline = (
@@ -67,11 +68,46 @@ def domain_xml(lab: Lab, instance: LabInstance, load: Load) -> str:
 <os><type arch='x86_64' machine='{machine}'>hvm</type><kernel>{GUEST_FOLDER}/vmlinuz</kernel>
 <initrd>{GUEST_FOLDER}/initramfs.gz</initrd><cmdline>{cmdline}</cmdline></os>
 <features><acpi/></features>{cpu}<on_crash>destroy</on_crash><devices>
-<disk type='file' device='disk'><driver name='qemu' type='qcow2' cache='none'/>
-<source file='{_disk_path(instance)}'/><target dev='vda' bus='virtio'/></disk>
+{_disk_xml(lab, instance)}
 <interface type='bridge'><mac address='{instance.mac}'/><source bridge='br0'/><model type='virtio'/></interface>
 <serial type='pty'><log file='/var/log/libvirt/qemu/{instance.name}-console.log' append='on'/>
 <target port='0'/></serial><memballoon model='none'/></devices></domain>"""
+
+
+def _disk_xml(lab: Lab, instance: LabInstance) -> str:
+    if lab.storage == "ceph":
+        return ceph.disk_xml(lab, instance)
+    if lab.storage == "iscsi":
+        return iscsi.disk_xml(lab, instance)
+    return f"""<disk type='file' device='disk'><driver name='qemu' type='qcow2' cache='none'/>
+<source file='{_disk_path(instance)}'/><target dev='vda' bus='virtio'/></disk>"""
+
+
+def _make_disk(lab: Lab, host: LabHost, instance: LabInstance) -> None:
+    if lab.storage == "ceph":
+        ceph.make_disk(lab, instance, _DISK_MIB)
+        return
+    if lab.storage == "iscsi":
+        iscsi.make_lun(lab, instance)
+        return
+    path = _disk_path(instance)
+    script = f"qemu-img create -q -f qcow2 {path} {_DISK_MIB}M && chown libvirt-qemu:kvm {path}"
+    run([*host_argv(lab, host), "sh", "-c", script])
+
+
+def _remove_disk(lab: Lab, instance: LabInstance) -> None:
+    """Remove the disk of an instance that has ended everywhere: what is in use elsewhere would block on its lock."""
+    if lab.storage == "ceph":
+        with contextlib.suppress(LabError):
+            ceph.remove_disk(lab, instance)
+        return
+    if lab.storage == "iscsi":
+        with contextlib.suppress(LabError):
+            iscsi.remove_lun(lab, instance)
+        return
+    for host in running_hosts(lab):
+        with contextlib.suppress(LabError):
+            run([*host_argv(lab, host), "rm", "-f", _disk_path(instance)])
 
 
 def _disk_path(instance: LabInstance) -> str:
@@ -138,9 +174,7 @@ def add(lab_name: str, name: str | None, host_name: str | None, memory_mib: int,
 
 def create(lab: Lab, host: LabHost, instance: LabInstance, load: Load) -> None:
     """Make an instance's disk, define it persistently and start it; does not wait for its boot."""
-    path = _disk_path(instance)
-    script = f"qemu-img create -q -f qcow2 {path} {_DISK_MIB}M && chown libvirt-qemu:kvm {path}"
-    run([*host_argv(lab, host), "sh", "-c", script])
+    _make_disk(lab, host, instance)
     _virsh(lab, host, "define", "/dev/stdin", stdin=domain_xml(lab, instance, load))
     _virsh(lab, host, "start", instance.name)
 
@@ -154,15 +188,11 @@ def kill(lab_name: str, name: str) -> LabInstance:
 
 
 def _forget(lab: Lab, instance: LabInstance) -> None:
-    hosts = running_hosts(lab)
-    for host in hosts:
+    for host in running_hosts(lab):
         for words in (("destroy", str(instance.uuid)), ("undefine", str(instance.uuid))):
             with contextlib.suppress(LabError):
                 _virsh(lab, host, *words)
-    # Only now, and not before it is ended everywhere: removing a file in use elsewhere blocks on its lock.
-    for host in hosts:
-        with contextlib.suppress(LabError):
-            run([*host_argv(lab, host), "rm", "-f", _disk_path(instance)])
+    _remove_disk(lab, instance)
     with store.lock(lab.name):
         lab = store.load(lab.name)
         kept = tuple(each for each in lab.instances if each.uuid != instance.uuid)

@@ -18,11 +18,14 @@ from pathlib import Path
 from hotfoot.errors import ExitStatus
 from hotfoot.lab import (
     accelerator,
+    ceph,
     image,
     instances,
+    iscsi,
     machine,
     namespaces,
     network,
+    older_cpu,
     storage,
     store,
     trust,
@@ -66,12 +69,13 @@ def up(
     say: Callable[[str], None],
     bare: bool = False,
     vm: bool = False,
+    cpu_differs: bool = False,
 ) -> Lab:
     """Bring up a lab from nothing, or raise and leave nothing.
 
     A lab of that name that is running is refused; the remains of one that was killed, also while it came up,
     are removed first. A ``bare`` lab's hosts are left as they are before anybody prepares them; with ``vm`` they
-    are virtual machines with a kernel of their own.
+    are virtual machines with a kernel of their own, with ``cpu_differs`` the last gives instances less of a CPU.
     """
     check_name(name)
     parse_rate(link_rate)
@@ -83,6 +87,12 @@ def up(
         raise LabError(
             "A bare lab starts without instances, since its hosts are not ready for any; leave --instances out, and "
             f"once `hotfoot prepare` has run, `hotfoot lab instance add --name {name}` starts one.",
+            ExitStatus.USAGE,
+        )
+    if cpu_differs and (vm or bare or host_count < 2):
+        raise LabError(
+            "--cpu-differs is for labs of two or more hosts in namespaces that are ready for instances: it goes neither"
+            " with --hosts vm nor with --bare.",
             ExitStatus.USAGE,
         )
     own_kind = vm_host.obstacles(name, host_count) if vm else [storage.obstacle(storage_kind)]
@@ -114,6 +124,7 @@ def up(
                 hosts=(),
                 bare=bare,
                 vm_accelerator=vm_accelerator,
+                cpu_differs=cpu_differs,
             )
             lab = _start(lab, host_count, picture, virtual, say)
             if not bare:
@@ -166,6 +177,10 @@ def _start(
         lab = lab.model_copy(update=fresh)
         store.save(lab)
         network.build(supervisor, number)
+    if lab.storage == "ceph":
+        ceph.start(lab, say)
+    if lab.storage == "iscsi":
+        iscsi.start(lab, picture.root, say)
     if virtual:
         vm_state.ensure(virtual, lab, say)
         vm_host.start_time_server(lab)
@@ -182,7 +197,8 @@ def _start(
 
     def boot(host: LabHost) -> LabHost:
         if virtual is None:
-            write_host_files(folder / "hosts" / host.name, owns[host.name], groups)
+            own = owns[host.name] | (older_cpu.files(host, lab.hosts[-1]) if lab.cpu_differs else {})
+            write_host_files(folder / "hosts" / host.name, own, groups)
             return _boot(lab, host, picture)
         pid = vm_host.start(lab, host, virtual, vm_state.folder(virtual, lab, host))
         vm_host.move_in(lab, host, pid, virtual, vm_host.vm_files(lab, host, owns[host.name]), groups)

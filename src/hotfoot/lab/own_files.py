@@ -42,6 +42,7 @@ def write_controller_files(lab: Lab, keys: Trust) -> None:
     known_hosts = "".join(f"{h.name},{h.address} {keys.host_keys[h.name].public}" for h in lab.hosts)
     pki = {
         "pki/cacert.pem": (keys.authority, 0o644),
+        "pki/cakey.pem": (keys.authority_key, 0o600),
         "pki/clientcert.pem": (keys.controller.public, 0o644),
         "pki/clientkey.pem": (keys.controller.private, 0o600),
     }

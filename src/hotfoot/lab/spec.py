@@ -2,7 +2,8 @@
 
 Addressing: lab number N (0 to 255, the first one free) has the management network 10.77.N.0/24 and the
 instances' network 10.88.N.0/24. Host i is .10+i on the first; the machine itself is .254 on both; instance j is
-.100+j on the second. Virtual machines get the time from .253 on the first.
+.100+j on the second. Virtual machines get the time from .253 on the first; an iSCSI target
+is at .252 there, a monitor of Ceph at .251.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from hotfoot.errors import ExitStatus, HotfootError
 from hotfoot.lab.accelerator import Accelerator
 
 Transport = Literal["tls", "ssh", "tcp"]
-Storage = Literal["glusterfs", "nfs", "none"]
+Storage = Literal["glusterfs", "nfs", "ceph", "iscsi", "none"]
 
 INSTANCES_PATH = "/var/lib/nova/instances"
 BRICK = "/srv/brick/instances"
-MOST_HOSTS = 40
+MOST_HOSTS = 50
 MOST_INSTANCES = 150
 _LAB_NAMESPACE = UUID("6f1c2a5e-3c1d-4d1b-9a57-2a5b7a9c4e10")
 
@@ -56,6 +57,7 @@ class Lab(_Value):
     """A lab; ``supervisor_pid`` is the first process of its namespaces, ``ready`` is set once all of it is up.
 
     A ``bare`` one has hosts that nobody has prepared: ``transport`` and ``storage`` are what its cluster file wants.
+    With ``cpu_differs`` the last host gives its instances less of a CPU than the others, and they have all of it.
     ``accelerator`` is the instances'; ``vm_accelerator`` that of hosts which are virtual machines, else None.
     """
 
@@ -72,6 +74,7 @@ class Lab(_Value):
     instances: tuple[LabInstance, ...] = ()
     bare: bool = False
     vm_accelerator: Accelerator | None = None
+    cpu_differs: bool = False
     ready: bool = False
 
     def host(self, name: str) -> LabHost:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hotfoot.errors import ExitStatus
+from hotfoot.lab import ceph, iscsi
 from hotfoot.lab.command import LabError, run
 from hotfoot.lab.namespaces import host_argv
 from hotfoot.lab.spec import BRICK, INSTANCES_PATH, Lab, LabHost, Storage
@@ -67,6 +68,10 @@ def prepare(lab: Lab) -> None:
     else:
         for host in lab.hosts:
             _on(lab, host, "chown", "libvirt-qemu:kvm", INSTANCES_PATH)
+            if lab.storage == "ceph":
+                ceph.join(lab, host)
+            if lab.storage == "iscsi":
+                iscsi.define_secret(lab, host)
         return
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda host: _mount(lab, host, entry), lab.hosts))
@@ -86,7 +91,7 @@ def mount_again(lab: Lab, host: LabHost, timeout_s: float = 30) -> None:
     A volume with two of its three bricks lost has no quorum: then the first of them to start waits here in vain.
     A mount that works again by itself is left alone, since instances may have files open on it.
     """
-    if lab.storage == "none":
+    if lab.storage not in ("glusterfs", "nfs"):
         return
     works = f"findmnt -n {INSTANCES_PATH} >/dev/null && stat {INSTANCES_PATH}/. >/dev/null 2>&1"
     script = (

@@ -22,6 +22,9 @@ class Trust:
     """All keys of a lab; ``hosts`` and ``host_keys`` are by host name."""
 
     authority: str
+    """Its certificate, which every host has."""
+    authority_key: str
+    """Stays with the controller: what is wrong with a host's certificate can then be mended."""
     controller: KeyPair
     hosts: dict[str, KeyPair]
     login: KeyPair
@@ -36,6 +39,7 @@ def issue(hosts: Sequence[tuple[str, str]]) -> Trust:
     authority = certificates.new_issuer("Hotfoot lab authority", _DAYS_VALID, authority_key)
     return Trust(
         authority=authority.pem,
+        authority_key=certificates.private_pem(authority.key),
         controller=certificates.issue(
             authority, "hotfoot-controller", ["hotfoot-controller"], _DAYS_VALID, controller_key
         ),
