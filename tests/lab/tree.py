@@ -20,6 +20,7 @@ EXCEPTIONS = {
     "/var/lib/systemd/*": "systemd's own state: random seed, timers' last runs, user sessions",
     "/var/lib/libvirt/qemu/*": "libvirt's own state: sockets and folders that it makes when an instance first runs",
     "/var/cache/libvirt/*": "libvirt's cache of what QEMU can do",
+    "/var/lib/nfs/*": "the NFS server's own state: clients, locks, and files that it makes when it first runs",
     "/etc/passwd-": "the version before last, kept by usermod",
     "/usr/lib/*/__pycache__": "cache of Python programs (of GlusterFS)",
     "/usr/lib/*/__pycache__/*": "cache of Python programs (of GlusterFS)",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hotfoot.prepare.on_host.data import changed_since, copy_all, names_in, refuse_conflicts, remove_copies
+from hotfoot.prepare.on_host.data import changed_since, copy_all, locked, names_in, refuse_conflicts, remove_copies
 from hotfoot.prepare.on_host.programs import Trouble
 
 
@@ -104,6 +106,19 @@ def test_a_copy_that_was_changed_is_told_and_left(folders: Folders) -> None:
     assert list(folders.tree(folders.target)) == ["inst", "inst/disk"]
 
 
+def test_a_copy_that_somebody_uses_is_told(folders: Folders) -> None:
+    folders.copy()
+    assert list(locked(str(folders.target), str(folders.copies))) == []
+    script = "import fcntl, sys; f = open(sys.argv[1], 'rb'); fcntl.lockf(f, fcntl.LOCK_SH); print(flush=True); input()"
+    argv = [sys.executable, "-c", script, str(folders.target / "inst" / "disk")]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        assert list(locked(str(folders.target), str(folders.copies))) == ["inst/disk"]
+        holder.communicate(b"\n")
+    assert list(locked(str(folders.target), str(folders.copies))) == []
+
+
 def test_what_a_killed_copy_left_is_removed_or_made_whole(folders: Folders) -> None:
     folders.copy()
     partial = folders.target / "inst" / ".disk.hotfoot-moving"
@@ -115,6 +130,15 @@ def test_what_a_killed_copy_left_is_removed_or_made_whole(folders: Folders) -> N
     partial.write_bytes(b"da")
     folders.remove()
     assert folders.tree(folders.target) == {}
+
+
+def test_folders_that_a_killed_copy_made_get_their_modes_and_times(folders: Folders) -> None:
+    (folders.target / "inst").mkdir(mode=0o700)
+    (folders.source / "inst").chmod(0o711)
+    names = list(names_in(str(folders.source)))
+    copy_all(str(folders.source), str(folders.target), names, str(folders.copies), {"inst"})
+    os.utime(folders.source / "inst", ns=(3, 4_000_000_000))
+    assert folders.tree(folders.target) == folders.tree(folders.source)
 
 
 CONTENTS = st.dictionaries(st.sampled_from(["a", "b", "c/d", "c/e/f"]), st.binary(max_size=64), max_size=4)

@@ -17,6 +17,7 @@ from hotfoot.prepare.export_shell import shell
 from hotfoot.readiness.change import (
     AlignIds,
     Change,
+    CloseFirewall,
     Command,
     EditFile,
     Install,
@@ -24,6 +25,7 @@ from hotfoot.readiness.change import (
     MakeFolder,
     MakeSshKey,
     Mount,
+    MoveData,
     Phase,
     PutFile,
     Refresh,
@@ -50,10 +52,12 @@ STEPS: tuple[tuple[Phase, Step], ...] = (
     (Phase.PACKAGES, Install(packages=("nfs-common",))),
     (Phase.IDENTITY, AlignIds(users={"nova": 511, "libvirt-qemu": 512}, groups={"nova": 511})),
     (Phase.KEYS, MakeSshKey(user="nova", path="/var/lib/nova/.ssh/id_ed25519")),
+    (Phase.KEYS, CloseFirewall(path="/etc/rules.nft", table="mine", mark="mine 1")),
     (Phase.TRUST, PutFile(path="/k", content="{{public-key:n1}}\n{{public-key:n2}}\n", mode=0o600, owner="nova:nova")),
     (Phase.TRUST, MakeCertificate(place="libvirt", names=("n1",))),
     (Phase.STORAGE, MakeFolder(path="/srv/x", owner="nova:nova")),
     (Phase.STORAGE, Mount(path="/srv/x", again=True)),
+    (Phase.STORAGE, MoveData(path="/srv/y", source="n1:/srv/it's", keep="/srv/y.before")),
     (Phase.STORAGE, SetMode(path="/srv/x", mode=0o750, owner="nova:nova")),
     (Phase.STORAGE, RemoveFile(path="/gone")),
     (Phase.STORAGE, Command(title="meet", argv=("a", "b c"), done_if=("true",), patience_s=5)),
@@ -102,6 +106,7 @@ def test_the_script_is_posix_shell_and_the_playbook_is_yaml(tmp_path: Path) -> N
     done = subprocess.run(["sh", "-n", str(file)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "set -eu" in script
+    assert "\nnft -f /etc/rules.nft\n" in script
     plays = YAML(typ="safe").load(ansible(a_plan(*STEPS)))
     assert [play["hosts"] for play in plays] == ["n1,n2"] * 6
     assert all(play["become"] for play in plays)
@@ -125,6 +130,29 @@ def test_the_playbook_takes_keys_from_where_they_were_made() -> None:
     copied = next(task["ansible.builtin.copy"] for task in tasks if "ansible.builtin.copy" in task)
     assert '{{ hostvars["n1"].hotfoot_public_key.stdout }}' in copied["content"]
     assert copied["mode"] == "0600"
+
+
+def test_data_is_moved_by_a_script_that_compares_and_no_step_is_left_to_do() -> None:
+    moved = a_plan((Phase.STORAGE, MoveData(path="/srv/y", source="n1:/srv/it's", keep="/srv/y.before")))
+    (play,) = YAML(typ="safe").load(ansible(moved))
+    (task,) = play["tasks"]
+    script = task["ansible.builtin.shell"]
+    assert script.startswith("set -- /srv/y 'n1:/srv/it'\"'\"'s' /srv/y.before\n")
+    assert subprocess.run(["sh", "-n"], input=script, text=True, check=False).returncode == 0
+    assert script in shell(moved)
+    assert "todo 'move" not in shell(moved)
+
+
+def test_the_folder_of_a_first_drop_in_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "x.service.d" / "10.conf"
+    step = PutFile(path=str(path), content="[Unit]\n", owner=f"{os.getuid()}:{os.getgid()}")
+    exported = a_plan((Phase.STORAGE, step), hosts=("n1",))
+    (play,) = YAML(typ="safe").load(ansible(exported))
+    assert play["tasks"][0]["ansible.builtin.file"] == {"path": str(path.parent), "state": "directory"}
+    script = tmp_path / "ready.sh"
+    script.write_text(shell(exported))
+    assert _ran(script, "n1").returncode == 0
+    assert path.read_text() == "[Unit]\n"
 
 
 def test_text_that_looks_like_a_template_stays_text() -> None:

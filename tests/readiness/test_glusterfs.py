@@ -231,3 +231,12 @@ def test_the_owner_of_the_root() -> None:
     assert "storage.owner-uid is 107; libvirt-qemu is 64055 on n1" in finding.evidence
     without = re.sub(r"<option>\s*<name>storage.owner-uid</name>.*?</option>", "", INFO, flags=re.DOTALL)
     assert everywhere(gluster_volumes=without) == []
+
+
+def test_the_root_of_nova_s_volume_is_nova_s() -> None:
+    identity = host("n1", nova=162).identity
+    (finding,) = found(*(server(name).model_copy(update={"identity": identity}) for name in NAMES))  # it is QEMU's
+    assert finding.code == "glusterfs.volume-owner"
+    assert finding.what.endswith("number 64055, which is not nova.")
+    (command,) = commands(finding)
+    assert command.endswith("sh instances nova nova")

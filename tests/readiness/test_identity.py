@@ -63,6 +63,20 @@ def test_a_differing_user_takes_the_number_of_most_hosts() -> None:
     assert _align(finding) == AlignIds(users={"nova": 108})
 
 
+def test_the_reason_of_a_number_is_who_has_it_already() -> None:
+    (second, third) = _found(_host("n1"), _host("n2", nova=(110, 113)), _host("n3", nova=(111, 113)))
+    assert second.what == "nova (uid 110) on n2 is to have 108, as on n1."
+    assert third.what == "nova (uid 111) on n3 is to have 108, as on n1."
+    clash = UserFact(name="backup", uid=108, gid=1), UserFact(name="mail", uid=110, gid=1)
+    found = _found(_host("n1", others=clash[1:]), _host("n2", nova=(110, 113), others=clash[:1]))
+    assert [finding.what for finding in found] == [
+        "nova (uid 108) on n1 is to have 600, which nobody else keeps on any host.",
+        "nova (uid 110) on n2 is to have 600, which nobody else keeps on any host.",
+    ]
+    (finding,) = _found(_host("n1"), _host("n2", nova=(110, 113), others=(UserFact(name="x", uid=110, gid=1),)))
+    assert finding.why == "nova is to have 108, as on n1, and nothing tells which files are whose."
+
+
 def test_all_of_a_host_is_renumbered_in_one_step() -> None:
     found = _found(_host("n1"), _host("n2", nova=(110, 104), qemu=(120, 113)), _host("n3"))
     assert {finding.code for finding in found} == {

@@ -135,6 +135,30 @@ def test_a_local_disk_is_copied() -> None:
     assert found_for(disk("file='/var/lib/libvirt/images/web.qcow2'")) == ["disk-copied"]
 
 
+@pytest.mark.parametrize(
+    ("pools", "active", "of_nova", "expected"),
+    [
+        ({}, (), False, ["disk-copied", "no-pool"]),
+        ({"images": "/var/lib/libvirt/images/"}, ("images",), False, ["disk-copied"]),
+        ({"images": "/var/lib/libvirt/images"}, (), False, ["disk-copied", "no-pool"]),
+        ({"all": "/var/lib/libvirt"}, ("all",), False, ["disk-copied", "no-pool"]),
+        ({}, (), True, ["disk-copied"]),
+        ({}, None, False, ["disk-copied"]),
+    ],
+)
+def test_a_copy_is_made_in_an_active_pool_of_the_very_folder(
+    pools: dict[str, str], active: tuple[str, ...] | None, of_nova: bool, expected: list[str]
+) -> None:
+    nova = "<metadata><i:instance xmlns:i='http://openstack.org/xmlns/libvirt/nova/1.1'/></metadata>" if of_nova else ""
+    local = domain(inside=disk("file='/var/lib/libvirt/images/web.qcow2'"), more=nova)
+    there = LibvirtFact(answers=True, pools=pools, active_pools=active)
+    of = facts(host(libvirt=running(local), storage=storage()), host("n2", libvirt=there, storage=storage()))
+    found = instance_findings(SHARED, of, "web")["n2"]
+    assert [each.code.partition(".")[2] for each in found] == expected
+    if pools.get("images") and not active:
+        assert "virsh pool-start images" in found[-1].remedy
+
+
 def test_shared_storage_that_nobody_declared_is_seen() -> None:
     mount = MountFact(target="/mnt/nas", source="nas:/b", fs_type="nfs4")
     both = StorageFact(mounts=(LOCAL, mount))
@@ -172,8 +196,9 @@ def test_an_image_in_ceph_needs_its_secret_and_driver() -> None:
     assert found_for(RBD, there={**without, **secrets}, here=with_rbd) == ["driver-missing"]
 
 
-def test_networks_and_bridges_must_be_there_where_that_is_known() -> None:
-    cards = "<interface type='network'><source network='tenants' bridge='br1'/></interface>"
+@pytest.mark.parametrize("seen_as", ["network", "bridge"])
+def test_networks_and_bridges_must_be_there_where_that_is_known(seen_as: str) -> None:
+    cards = f"<interface type='{seen_as}'><source network='tenants' portid='1' bridge='br1'/></interface>"
     cards += "<interface type='bridge'><source bridge='br0'/></interface>"
     assert found_for(cards) == []
     lacking = {

@@ -113,6 +113,8 @@ def test_the_folder() -> None:
     (finding,) = found(server(served=folder("/srv/nova", exists=False)))
     assert finding.code == "nfs_server.no-folder"
     assert [change.step for change in finding.changes] == [MakeFolder(path="/srv/nova", owner="libvirt-qemu:kvm")]
+    (finding,) = found(server(served=folder("/srv/nova", exists=False), nova=162))
+    assert [change.step for change in finding.changes] == [MakeFolder(path="/srv/nova", owner="nova:nova")]
     (finding,) = found(server(served=folder("/srv/nova", uid=0, gid=0, mode=0o700)))
     assert finding.code == "nfs_server.folder-closed"
     assert [change.step for change in finding.changes] == [SetMode(path="/srv/nova", mode=0o711)]

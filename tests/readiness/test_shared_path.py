@@ -22,7 +22,7 @@ from tests.readiness.storage_hosts import found as judged
 
 from hotfoot.readiness import shared_path
 from hotfoot.readiness.change import MakeFolder, Mount, MoveData, SetMode
-from hotfoot.readiness.facts import HostFacts, MountFact, Proofs
+from hotfoot.readiness.facts import HostFacts, MountFact, Proofs, UnitFact
 from hotfoot.readiness.finding import Finding, Severity
 
 NFS_CLUSTER = cluster({"path": PATH, "type": "nfs", "source": "n1:/srv/nova"})
@@ -134,6 +134,15 @@ def test_another_source_is_found_unless_the_hosts_prove_that_it_is_the_same() ->
     assert "shared_path.other-source" not in [each.code for each in found(*hosts, proved=proofs(hosts))]
 
 
+def test_of_sources_that_nobody_declared_the_hosts_that_have_the_other_are_named() -> None:
+    other = remounted(source="a:/srv/nova")
+    (finding,) = [
+        each for each in found(right("n1", mounts=[other]), right("n2"), declared=UNKNOWN_SOURCE)
+        if each.severity is Severity.BLOCKS
+    ]  # fmt: skip
+    assert finding.what == f"{PATH} on n1 is mounted from a:/srv/nova; on n2 it is n1:/srv/nova."
+
+
 def test_read_only() -> None:
     mount = remounted(options=f"ro,{NFS.options.removeprefix('rw,')}")
     (finding,) = found(right("n1", mounts=[mount]), right("n2"))
@@ -170,6 +179,72 @@ def test_the_next_boot_mounts_something_else() -> None:
     assert found(*with_files(findings, *hosts)) == []
 
 
+LIBVIRTD = UnitFact(name="libvirtd.service", load="loaded", active="active", enabled="enabled")
+COMPUTE = UnitFact(name="nova-compute.service", load="loaded", active="active", enabled="enabled")
+DROP_IN = "/etc/systemd/system/{}.d/hotfoot-var-lib-nova-instances.conf"
+MINE = {"nova": 162, "folders": [folder(mount=NFS, uid=162, gid=162)]}
+
+
+def test_services_that_start_on_the_empty_folder() -> None:
+    hosts = (right("n1", units=[COMPUTE, LIBVIRTD], **MINE), right("n2"))
+    (finding,) = findings = found(*hosts)
+    assert (finding.code, finding.severity) == ("shared_path.not-awaited", Severity.DANGEROUS)
+    assert finding.what == f"nova-compute.service and libvirtd.service on n1 start even when {PATH} is not mounted."
+    assert titles(findings, *hosts) == [
+        f"n1: write {DROP_IN.format('nova-compute.service')}",
+        f"n1: write {DROP_IN.format('libvirtd.service')}",
+        "n1: have systemd read its units again",
+    ]
+    (after, _) = with_files(findings, *hosts)
+    assert f"[Unit]\nRequiresMountsFor={PATH}\n" in after.text(DROP_IN.format("libvirtd.service"))
+    assert found(after, hosts[1]) == []
+    without = right("n1", units=[UnitFact(name="libvirtd.service", load="not-found")])
+    assert found(without, right("n2")) == []
+    # What is Nova's only is not required by Nova where it has its instances elsewhere.
+    images = "/srv/images"
+    mount = remounted(images)
+    declared = cluster({"path": images, "type": "nfs", "source": "n1:/srv/nova"})
+    other = {**MINE, "folders": [folder(images, mount=mount)], "mounts": [mount]}
+    fstab = {"/etc/fstab": NFS_LINE.replace(PATH, images)}
+    (finding,) = found(right("n1", units=[COMPUTE, LIBVIRTD], files=fstab, **other), declared=declared)
+    assert finding.what.startswith("libvirtd.service on n1 starts even")
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"/etc/systemd/system/libvirtd.service.d/mine.conf": f"[Unit]\nRequiresMountsFor=/srv {PATH}/x\n"},
+        {"/etc/systemd/system/libvirtd.service.d/mine.conf": "[Unit]\nRequires=var-lib-nova-instances.mount\n"},
+        {"/etc/systemd/system/libvirtd.service": f'[Unit]\nRequiresMountsFor="{PATH}"\n[Service]\n'},
+        {"/etc/fstab": NFS_LINE.replace("nofail", "nofail,x-systemd.required-by=libvirtd.service")},
+        {"/etc/fstab": NFS_LINE.replace("nofail", "noauto,x-systemd.automount")},
+    ],
+)
+def test_services_that_wait_for_the_storage(files: dict[str, str]) -> None:
+    waiting = right("n1", units=[LIBVIRTD], files={"/etc/fstab": NFS_LINE, **files})
+    assert found(waiting, right("n2")) == []
+
+
+def test_a_first_mount_has_the_services_wait_for_it_afterwards() -> None:
+    hosts = (host("n1", units=[LIBVIRTD]), right("n2"))
+    findings = found(*hosts)
+    assert codes(findings) == ["not-mounted n1"]
+    assert titles(findings, *hosts)[1:] == [
+        f"n1: mount {PATH}",
+        f"n1: wait until {PATH} answers",
+        f"n1: write {DROP_IN.format('libvirtd.service')}",
+        "n1: have systemd read its units again",
+    ]
+    (after, _) = with_files(findings, *hosts)
+    assert found(after.model_copy(update={"storage": right("n1").storage}), right("n2")) == []
+
+
+def test_a_mount_that_needs_a_daemon_of_the_host_is_not_required() -> None:
+    declared = cluster({"path": PATH, "type": "glusterfs", "source": "localhost:/instances"})
+    line = {"/etc/fstab": f"localhost:/instances {PATH} glusterfs defaults,_netdev,nofail 0 0\n"}
+    assert found(host("n1", mounts=[GLUSTER], files=line, units=[LIBVIRTD]), declared=declared) == []
+
+
 def test_qemu_must_pass() -> None:
     closed = right("n1", folders=[folder(mount=NFS, mode=0o750, uid=0, gid=0)])
     (finding,) = found(closed, right("n2"))
@@ -180,14 +255,43 @@ def test_qemu_must_pass() -> None:
         assert found(right("n1", folders=[folder(mount=NFS, **passable)]), right("n2")) == []
 
 
-def test_nova_owns_its_folder_where_it_is_set_up() -> None:
-    files = {"/etc/fstab": NFS_LINE, "/etc/nova/nova.conf": "[DEFAULT]\n"}
-    hosts = [right(name, files=files, nova=162) for name in NAMES]
-    (finding,) = found(*hosts)  # once: all see the same folder
-    assert (finding.code, finding.host) == ("shared_path.owner", "n1")
+NOVA_CONF = "/etc/nova/nova.conf"
+
+
+@pytest.mark.parametrize("owner", [0, 64055, 4242])
+def test_nova_owns_its_folder(owner: int) -> None:
+    files = {"/etc/fstab": NFS_LINE, NOVA_CONF: "[DEFAULT]\n"}
+    owned = [folder(mount=NFS, uid=owner, gid=0)]
+    (finding,) = found(*(right(name, files=files, nova=162, folders=owned) for name in NAMES))  # once: all see the same
+    assert (finding.code, finding.host, finding.severity) == ("shared_path.owner", "n1", Severity.BLOCKS)
     assert [change.step for change in finding.changes] == [SetMode(path=PATH, owner="nova:nova")]
-    without_nova = [right(name, nova=162) for name in NAMES]
-    assert found(*without_nova) == []
+    # The user is there, and Nova is not set up yet: it will not work, migrations by libvirt do.
+    (finding,) = found(*(right(name, nova=162, folders=owned) for name in NAMES))
+    assert (finding.code, finding.severity) == ("shared_path.owner", Severity.DANGEROUS)
+    assert [change.step for change in finding.changes] == [SetMode(path=PATH, owner="nova:nova")]
+    assert found(*(right(name, folders=owned) for name in NAMES)) == []
+    mine = [folder(mount=NFS, uid=162, gid=162)]
+    assert found(*(right(name, files=files, nova=162, folders=mine) for name in NAMES)) == []
+
+
+def test_qemu_still_passes_once_the_folder_is_nova_s() -> None:
+    owned = [folder(mount=NFS, uid=0, gid=993, mode=0o750)]
+    (finding,) = found(*(right(name, nova=162, folders=owned) for name in NAMES))
+    assert [change.step for change in finding.changes] == [SetMode(path=PATH, owner="nova:nova", mode=0o751)]
+    assert "chmod 0751" in finding.remedy
+
+
+def test_a_folder_that_is_not_nova_s_may_belong_to_anybody() -> None:
+    images = "/var/lib/libvirt/images"
+    mount = remounted(images)
+    declared = cluster({"path": images, "type": "nfs", "source": "n1:/srv/nova"})
+    files = {"/etc/fstab": NFS_LINE.replace(PATH, images), NOVA_CONF: "[DEFAULT]\n"}
+    told = [folder(images, mount=mount, uid=0, gid=0)]
+    hosts = [right(name, mounts=[mount], folders=told, files=files, nova=162) for name in NAMES]
+    assert found(*hosts, declared=declared) == []
+    there = {**files, NOVA_CONF: f"[DEFAULT]\ninstances_path = {images}\n"}
+    hosts = [right(name, mounts=[mount], folders=told, files=there, nova=162) for name in NAMES]
+    assert codes(found(*hosts, declared=declared)) == ["owner n1"]
 
 
 def test_a_mount_over_data_is_told() -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from hotfoot.readiness.facts import Facts, HostFacts, PairProof, Proofs, Silence
+from typing import Any
+
+import pytest
+
+from hotfoot.readiness.facts import Facts, HostFacts, LibvirtFact, PairProof, Proofs, Silence
 from hotfoot.readiness.finding import Finding, Severity, Topic
+from hotfoot.readiness.judge import TOPICS as ALL
 from hotfoot.readiness.summary import Mark, concerning, counts, grouped, pair_marks, topic_marks
 
 TOPICS = tuple(Topic(name=name, title=name, judge=lambda _cluster, _facts: ()) for name in ("system", "names"))
@@ -38,6 +43,49 @@ def test_a_silent_host_is_not_known_rather_than_well() -> None:
     assert marks["system", "n3"] is Mark.BLOCKS
     assert marks["names", "n3"] is Mark.UNKNOWN
     assert marks["names", "n1"] is Mark.OK
+
+
+@pytest.mark.parametrize(
+    ("told", "unknown"),
+    [
+        ({}, []),
+        ({"failures": {"firewall": "nft hung"}}, ["walls"]),
+        ({"failures": {"storage.gluster": "it hung"}}, ["disks"]),
+        ({"failures": {"files": "no room"}}, ["disks"]),
+        ({"failures": {"units": "no systemd"}}, []),
+        ({"libvirt": None}, ["guests"]),
+        ({"libvirt": LibvirtFact(answers=False, problem="refused")}, ["guests"]),
+    ],
+)
+def test_what_a_topic_judges_by_and_was_not_told_leaves_it_not_known(told: dict[str, Any], unknown: list[str]) -> None:
+    def topic(name: str, **needs: tuple[str, ...]) -> Topic:
+        return Topic(name=name, title=name, judge=lambda _cluster, _facts: (), **needs)
+
+    topics = (
+        topic("walls", sections=("firewall",)),
+        topic("disks", sections=("storage",), files=("/etc/fstab",)),
+        topic("guests", sections=("libvirt",)),
+    )
+    host = HostFacts(host="n1", **{"libvirt": LibvirtFact(answers=True), **told})
+    marks = topic_marks([], Facts(hosts=(host,)), topics, ["n1"])
+    assert [name for (name, _), mark in marks.items() if mark is Mark.UNKNOWN] == unknown
+    told_anyway = topic_marks(
+        [finding("walls.open"), finding("disks.full"), finding("guests.stuck")], Facts(hosts=(host,)), topics, ["n1"]
+    )
+    assert set(told_anyway.values()) == {Mark.BLOCKS}
+
+
+def test_what_was_not_tried_with_others_is_not_known_unless_there_are_none() -> None:
+    topics = (Topic(name="ports", title="ports", judge=lambda _cluster, _facts: (), sections=("proofs",)),)
+    marks = topic_marks([], facts(*HOSTS, tried=(("n1", "n2"),)), topics, HOSTS)
+    assert [marks["ports", host] for host in HOSTS] == [Mark.OK, Mark.OK, Mark.UNKNOWN]
+    assert topic_marks([], Facts(hosts=(HostFacts(host="n1"),)), topics, ["n1"])["ports", "n1"] is Mark.OK
+
+
+def test_every_topic_says_what_it_judges_by() -> None:
+    known = {*HostFacts.model_fields, "proofs"}
+    assert [topic.name for topic in ALL if not topic.needs] == []
+    assert {section for topic in ALL for section in topic.needs} <= known
 
 
 def test_a_finding_between_two_hosts_counts_for_both() -> None:

@@ -86,13 +86,13 @@ async def look(
     instance: str | None = None,
 ) -> Facts:
     """Ask all hosts, and try them two by two: all, only ``between`` some, or only from where an instance is."""
-    from hotfoot.reach.cpu_baseline import with_cpu_baseline
+    from hotfoot.reach.cpu_baseline import with_cpus_compared
     from hotfoot.reach.facts import facts_of
     from hotfoot.reach.proof.proofs import prove
     from hotfoot.readiness.wanted import wanted
 
     say(f"looking at {len(cluster.hosts)} host{'' if len(cluster.hosts) == 1 else 's'}")
-    facts = await with_cpu_baseline(access, cluster, await facts_of(access, cluster, wanted(cluster, topics)))
+    facts = await with_cpus_compared(access, cluster, await facts_of(access, cluster, wanted(cluster, topics)))
     answering = [host for host in between or [each.name for each in cluster.hosts] if host in facts.by_name]
     pairs = None
     if instance is not None:

@@ -21,7 +21,7 @@ _WORDS = {
     "dangerous": "dangerous",
     "advice": "advice",
     "ok": "nothing found",
-    "unknown": "not known",
+    "unknown": "not looked at, or not told",
 }
 _SIGNS = {"blocks": "✗", "dangerous": "!", "advice": "a", "ok": "·", "unknown": "?"}
 _PLAIN_SIGNS = {**_SIGNS, "blocks": "X", "ok": "."}
@@ -129,7 +129,9 @@ def _print_topics(
     marks = topic_marks(findings, facts, topics, hosts)
     shown = list(hosts)
     if len(hosts) > _MOST_COLUMNS:
-        clean = {host for host in hosts if all(marks[topic.name, host] == "ok" for topic in topics)}
+        # What no host told, such as trials that were not made, sets none apart.
+        telling = [topic for topic in topics if any(marks[topic.name, host] != "unknown" for host in hosts)]
+        clean = {host for host in hosts if all(marks[topic.name, host] == "ok" for topic in telling)}
         shown = [host for host in hosts if host not in clean]
         left = f"{_count(len(clean), 'host')} without a finding {'is' if len(clean) == 1 else 'are'} left out."
         print_wrapped("", left, indent="")

@@ -16,6 +16,7 @@ _MOST_HOSTS = 12
 def print_plan(plan: Plan) -> None:
     """Print all changes in the order in which they are made, and what is left to a person."""
     from hotfoot.prepare.export_shell import words
+    from hotfoot.readiness.change import CONTROLLER
 
     for phase in dict.fromkeys(change.phase for change in plan.changes):
         typer.secho(words(phase), bold=True)
@@ -30,8 +31,11 @@ def print_plan(plan: Plan) -> None:
             _print_diff(diff)
         typer.echo()
     print_obstacles(plan.obstacles)
-    hosts = len({change.host for change in plan.changes})
-    typer.echo(f"{_count(len(plan.changes), 'change')} on {_count(hosts, 'host')}.")
+    hosts = {change.host for change in plan.changes} - {CONTROLLER}
+    places = [_count(len(hosts), "host")] if hosts else []
+    if len(hosts) < len({change.host for change in plan.changes}):
+        places.append(CONTROLLER)
+    typer.echo(f"{_count(len(plan.changes), 'change')} on {' and '.join(places)}.")
 
 
 def print_obstacles(obstacles: Sequence[Obstacle]) -> None:

@@ -92,6 +92,12 @@ class _Prepare:
         self._run: str | None = None
         self._reports: list[tuple[Outlook, RunReport]] = []
 
+    @property
+    def _file(self) -> Path:
+        from hotfoot.cluster.file import DEFAULT_NAME
+
+        return (self._cluster or Path(DEFAULT_NAME)).expanduser()
+
     def export(self, form: str) -> None:
         """Print the changes for those who make them by other means."""
         from hotfoot.prepare.export_ansible import ansible
@@ -163,13 +169,15 @@ class _Prepare:
         return status_of(found.findings)
 
     def _look(self) -> Outlook:
+        from hotfoot.cluster.text import read_text
         from hotfoot.readiness.outlook import outlook
 
         async def work(cluster: Cluster, access: SshAccess) -> Outlook:
             for name in self._hosts or ():
                 cluster.host(name)
             self._declared = cluster
-            return outlook(cluster, await look(access, cluster, self._topics), self._topics, self._hosts)
+            facts = await look(access, cluster, self._topics)
+            return outlook(cluster, facts, self._topics, self._hosts, read_text(self._file))
 
         return with_hosts(self._cluster, work)
 
@@ -179,7 +187,6 @@ class _Prepare:
         from hotfoot.prepare.run import carry_out
 
         journal = Journal()
-        beside = self._cluster or Path("hotfoot.yaml")
 
         async def work(cluster: Cluster, access: SshAccess) -> RunReport:
             run = self._run = self._run or journal.new_run(cluster.name)
@@ -193,7 +200,8 @@ class _Prepare:
                     on_progress=self._progress,
                     stop_processes=stop_processes,
                     stop=stop,
-                    pki=folder_of(cluster, beside),
+                    pki=folder_of(cluster, self._file),
+                    cluster_file=self._file,
                     journal=journal,
                 )
 

@@ -72,17 +72,20 @@ def _brief(problem: str) -> str:
 
 
 def _show(cluster: Path | None, run: str, *, as_json: bool) -> ExitStatus:
+    from hotfoot.prepare.journal import Journal
+    from hotfoot.readiness.change import CONTROLLER
+
     known, silent = with_hosts(cluster, _ask)
-    mine = [each for each in known if each.run == run]
+    acts = [(each.host, title) for each in known if each.run == run for title in reversed(each.titles)]
+    acts += [(CONTROLLER, each.title) for each in Journal().declarations(run)]
     if as_json:
-        changes = [{"host": each.host, "title": title} for each in mine for title in reversed(each.titles)]
+        changes = [{"host": host, "title": title} for host, title in acts]
         typer.echo(json.dumps({"run": run, "outcome": "planned", "changes": changes, "problems": silent}))
         return ExitStatus.COMPLETED
-    for each in mine:
-        for title in reversed(each.titles):
-            typer.echo(f"{each.host}: {title}")
+    for host, title in acts:
+        typer.echo(f"{host}: {title}")
     _tell_silent(silent)
-    typer.echo("Nothing was changed: --dry-run." if mine else f"No host knows anything of run {run} to take back.")
+    typer.echo("Nothing was changed: --dry-run." if acts else f"No host knows anything of run {run} to take back.")
     return ExitStatus.COMPLETED
 
 

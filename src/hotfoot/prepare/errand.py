@@ -25,14 +25,15 @@ async def errand(
     *,
     patience_s: Callable[[dict[str, Any]], float] = lambda _: START_S,
     stop: asyncio.Event | None = None,
+    anew: bool = False,
 ) -> AsyncGenerator[dict[str, Any], None]:
     """Have a host do what is asked, and yield its answers one by one.
 
     ``patience_s`` tells, given an answer, how long the next may take. ``stop`` has the host finish the step under way
-    and do no more; leaving early, however it comes about, does the same. Raises HotfootError when the host cannot be
-    reached, refuses, or falls silent.
+    and do no more; leaving early, however it comes about, does the same. ``anew`` goes by a connection of its
+    own, not by one that is open. Raises HotfootError when the host cannot be reached, refuses, or falls silent.
     """
-    conversation = await begin(access, host, source(), "hotfoot-prepare")
+    conversation = await begin(access, host, source(), "hotfoot-prepare", anew=anew)
     passing_on = asyncio.create_task(_pass_on(stop, conversation.tell)) if stop else None
     try:
         await conversation.tell(json.dumps(request))

@@ -17,9 +17,20 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import LiteralScalarString
 
-from hotfoot.prepare.export_shell import CERTIFICATES, KEY_MARK, SECRET_MARK, changed_lines, unit_verbs, words
+from hotfoot.prepare.export_data import moving
+from hotfoot.prepare.export_shell import (
+    CERTIFICATES,
+    KEY_MARK,
+    SECRET_MARK,
+    changed_lines,
+    declarations,
+    on_hosts,
+    unit_verbs,
+    words,
+)
 from hotfoot.readiness.change import (
     AlignIds,
+    CloseFirewall,
     Command,
     EditFile,
     Install,
@@ -27,6 +38,7 @@ from hotfoot.readiness.change import (
     MakeFolder,
     MakeSshKey,
     Mount,
+    MoveData,
     PutFile,
     Refresh,
     RemoveFile,
@@ -52,6 +64,8 @@ lists() { for root in $roots; do find "$root" -xdev "$1" "$2" -print0; done; }
 
 def ansible(plan: Plan) -> str:
     """Return the playbook; ``ansible-playbook --syntax-check`` accepts it."""
+    declared = declarations(plan)
+    plan = on_hosts(plan)
     plays = []
     for phase in dict.fromkeys(change.phase for change in plan.changes):
         here = [change for change in plan.changes if change.phase is phase]
@@ -73,6 +87,7 @@ def ansible(plan: Plan) -> str:
     out = StringIO()
     yaml.dump(plays, out)
     left = "".join(f"# Left to a person on {each.host}: {' '.join(each.why.split())}\n" for each in plan.obstacles)
+    left += "".join(f"# {line}\n" for line in declared)
     return _HEAD + left + out.getvalue()
 
 
@@ -139,6 +154,13 @@ def _other_tasks(name: str, step: Step) -> Iterator[Task]:
                 f"systemctl daemon-reload; {again_first}mountpoint -q {shlex.quote(path)} || mount {shlex.quote(path)}"
             )
             yield {"name": name, "ansible.builtin.shell": script}
+        case MoveData():
+            yield {
+                "name": name,
+                "ansible.builtin.shell": LiteralScalarString(_literal(moving(step))),
+                "register": "hotfoot_move",
+                "changed_when": "hotfoot_move.stdout != ''",
+            }
         case MakeSshKey(user=user, path=path):
             yield from _ssh_key(name, user, path)
         case MakeCertificate(place=place):
@@ -146,6 +168,12 @@ def _other_tasks(name: str, step: Step) -> Iterator[Task]:
             yield {
                 "name": f"Have certificates for {place} (hotfoot prepare --topic certificates makes them)",
                 "ansible.builtin.command": {"argv": ["test", "-e", CERTIFICATES[place]]},
+                "changed_when": False,
+            }
+        case CloseFirewall(path=path):  # without the trial, which is Hotfoot's own; they keep nobody from SSH
+            yield {
+                "name": f"Load the rules of {path}",
+                "ansible.builtin.command": {"argv": ["nft", "-f", path]},
                 "changed_when": False,
             }
         case Command():
@@ -208,6 +236,9 @@ def _whole(step: EditFile | PutFile, change: PlannedChange, name: str) -> Iterat
     shown = LiteralScalarString(content) if content.endswith("\n") else content
     attributes = _attributes(step.mode, step.owner) or {"mode": "preserve" if change.old_sha256 else "0644"}
     copied = {"dest": step.path, "content": shown, **attributes}
+    folder = step.path.rpartition("/")[0]
+    if not change.old_sha256 and folder.endswith(".d"):  # of drop-ins, which may be the first there
+        yield {"name": f"Have {folder}", "ansible.builtin.file": {"path": folder, "state": "directory"}}
     if step.check:
         copied["validate"] = shlex.join(step.check).replace("'{}'", "%s").replace("{}", "%s")
     yield {"name": name, "ansible.builtin.copy": copied}

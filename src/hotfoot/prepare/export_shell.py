@@ -12,8 +12,11 @@ import re
 import shlex
 from collections.abc import Iterator
 
+from hotfoot.prepare.export_data import moving
 from hotfoot.readiness.change import (
+    CONTROLLER,
     AlignIds,
+    CloseFirewall,
     Command,
     EditFile,
     Install,
@@ -21,6 +24,7 @@ from hotfoot.readiness.change import (
     MakeFolder,
     MakeSshKey,
     Mount,
+    MoveData,
     Phase,
     PutFile,
     Refresh,
@@ -59,6 +63,7 @@ put() {{
     [ "$(sum "$1")" = "$5" ] || {{
         [ "$(sum "$1")" = "$4" ] || {{ echo "$host: $1 was changed since this script was made" >&2; exit 1; }}
         say "write $1"
+        mkdir -p "$(dirname "$1")"
         if [ -e "$1" ]; then cp -p "$1" "$1.hotfoot-new"; else : >"$1.hotfoot-new"; fi
         printf %s "$6" >"$1.hotfoot-new"
         mv "$1.hotfoot-new" "$1"
@@ -118,6 +123,8 @@ renumber() {{
 
 def shell(plan: Plan) -> str:
     """Return the script; sh -n accepts it, and it does nothing for what is as it should be."""
+    declared = declarations(plan)
+    plan = on_hosts(plan)
     hosts = list(dict.fromkeys(change.host for change in plan.changes))
     phases = list(dict.fromkeys(change.phase for change in plan.changes))
     numbered = ", ".join(f"{int(phase)} {words(phase)}" for phase in phases) or "none"
@@ -133,7 +140,21 @@ def shell(plan: Plan) -> str:
                     lines = [*_certified(plan, host), *lines]
                 parts.append("\n".join([f"\n# {words(phase)}, on {host}", guard, *lines, "fi"]) + "\n")
     parts.extend(f"# Left to a person on {each.host}: {_comment(each.why)}\n" for each in plan.obstacles)
+    parts.extend(f"# {line}\n" for line in declared)
     return "".join(parts)
+
+
+def on_hosts(plan: Plan) -> Plan:
+    """Return a plan without what is done on the controller."""
+    return plan.model_copy(update={"changes": tuple(each for each in plan.changes if each.host != CONTROLLER)})
+
+
+def declarations(plan: Plan) -> list[str]:
+    """Return what an export leaves out: the lines for the cluster file, and what to do with them."""
+    found = [each for each in plan.changes if each.host == CONTROLLER]
+    lines = [line for each in found for line in changed_lines(each.diff)]
+    what_to_do = "Left to a person: write into the cluster file, and export again, since more follows from it:"
+    return [what_to_do, *lines] if lines else []
 
 
 def words(phase: Phase) -> str:
@@ -157,6 +178,9 @@ def _lines(change: PlannedChange) -> Iterator[str]:
             yield from _file(change)
         case RemoveFile() | SetMode() | MakeFolder():
             yield from _local_lines(change.step)
+        case CloseFirewall(path=path):
+            yield "# here without the trial, which is Hotfoot's own: these rules keep nobody from SSH"
+            yield f"nft -f {shlex.quote(path)}"
         case _:
             yield from _tool_lines(change.title, change.step)
 
@@ -194,6 +218,8 @@ def _tool_lines(title: str, step: Step) -> Iterator[str]:
             if again:
                 yield f"if mountpoint -q {quote(path)}; then umount {quote(path)}; fi"
             yield f"mountpoint -q {quote(path)} || mount {quote(path)}"
+        case MoveData():
+            yield f"(\n{moving(step)})"
         case MakeSshKey(user=user, path=path):
             folder = path.rpartition("/")[0]
             made = f"mkdir -p -m 0700 {quote(folder)} && ssh-keygen -q -t ed25519 -N '' -f {quote(path)}"

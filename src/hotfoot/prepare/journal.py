@@ -1,7 +1,7 @@
 """The controller's journal of preparations: which run changed which hosts, and how each step ended.
 
 SQLite below the user's state folder; nothing in it is secret. The hosts keep what takes a run back: this journal only
-says where to look, and a lost one can be done without.
+says where to look, and a lost one can be done without, but for what a run wrote into the cluster file.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ CREATE TABLE IF NOT EXISTS steps (
     run TEXT NOT NULL REFERENCES runs (id), stage INTEGER NOT NULL, n INTEGER NOT NULL, host TEXT NOT NULL,
     phase TEXT NOT NULL, title TEXT NOT NULL, codes TEXT NOT NULL, state TEXT NOT NULL, problem TEXT NOT NULL,
     PRIMARY KEY (run, stage, n)
+);
+CREATE TABLE IF NOT EXISTS declarations (
+    run TEXT NOT NULL REFERENCES runs (id), path TEXT NOT NULL, title TEXT NOT NULL, at INTEGER NOT NULL,
+    added TEXT NOT NULL, old_sha256 TEXT NOT NULL, new_sha256 TEXT NOT NULL, PRIMARY KEY (run, path)
 );
 """
 
@@ -57,6 +61,18 @@ class StepRow:
     codes: tuple[str, ...]
     state: str
     problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What a run added to the cluster file at ``path``: ``added``, ``at`` so many characters from its beginning."""
+
+    path: str
+    title: str
+    at: int
+    added: str
+    old_sha256: str
+    new_sha256: str
 
 
 def default_path() -> Path:
@@ -140,6 +156,29 @@ class Journal:
             StepRow(stage, n, host, phase, title, tuple(codes.split()), state, problem)
             for stage, n, host, phase, title, codes, state, problem in rows
         )
+
+    def keep_declaration(self, run: str, kept: Declaration) -> None:
+        """Keep what takes back a change of the cluster file."""
+        with self._open() as database:
+            database.execute(
+                "INSERT OR REPLACE INTO declarations VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (run, kept.path, kept.title, kept.at, kept.added, kept.old_sha256, kept.new_sha256),
+            )
+
+    def declarations(self, run: str) -> tuple[Declaration, ...]:
+        """Return what a run declared and was not taken back."""
+        if not self.path.exists():
+            return ()
+        with self._open() as database:
+            rows = database.execute(
+                "SELECT path, title, at, added, old_sha256, new_sha256 FROM declarations WHERE run = ?", (run,)
+            ).fetchall()
+        return tuple(Declaration(*row) for row in rows)
+
+    def forget_declaration(self, run: str, path: str) -> None:
+        """Note that a change of the cluster file was taken back."""
+        with self._open() as database:
+            database.execute("DELETE FROM declarations WHERE run = ? AND path = ?", (run, path))
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,10 +15,23 @@ from typing import Any, Literal
 from hotfoot.cluster import Cluster
 from hotfoot.errors import ExitStatus, HotfootError
 from hotfoot.prepare.authority import Authority
+from hotfoot.prepare.declared import declare
 from hotfoot.prepare.errand import START_S, errand
 from hotfoot.prepare.journal import Journal, StepRow
+from hotfoot.reach.secret_file import secret_value
 from hotfoot.reach.ssh import SshAccess
-from hotfoot.readiness.change import AlignIds, Command, Install, MakeCertificate, MoveData, Phase
+from hotfoot.readiness.change import (
+    CONTROLLER,
+    AlignIds,
+    CloseFirewall,
+    Command,
+    DefineSecret,
+    Install,
+    MakeCertificate,
+    MoveData,
+    Phase,
+    PutKeyring,
+)
 from hotfoot.readiness.plan import Plan, PlannedChange
 
 State = Literal["begun", "done", "unchanged", "failed", "skipped"]
@@ -84,6 +98,7 @@ async def carry_out(
     stop_processes: bool = False,
     stop: asyncio.Event | None = None,
     pki: Path | None = None,
+    cluster_file: Path | None = None,
     journal: Journal | None = None,
 ) -> RunReport:
     """Carry out a plan; ``run_id`` is from ``Journal.new_run``, and may be that of a run which goes on.
@@ -91,17 +106,34 @@ async def carry_out(
     All hosts finish a phase before any begins the next. On a host that fails a step its later steps are skipped; the
     others end their phase, and then the run ends. ``stop`` ends it after the steps under way. ``stop_processes``
     allows stopping services whose user is to be renumbered. ``pki`` is the folder of the cluster's authority (by
-    default ``libvirt.pki`` of the cluster file), which only certificates need.
+    default ``libvirt.pki`` of the cluster file), which only certificates need; ``cluster_file`` is what changes of the
+    cluster file itself are made in.
 
     Invariant: wherever a run breaks off (a host fails, the link is cut, this process is killed), every step is done,
     not done, or written down on its host as begun: the plan can be carried out again, and the run taken back.
-    Raises HotfootError when nothing was begun: no journal, or no authority that can issue what the plan needs.
+    Raises HotfootError when nothing was begun: no journal, no authority that can issue what the plan needs, or no
+    secret in a file that should hold one.
     """
     journal = journal or Journal()
     authority = _authority(cluster, plan, pki)
+    secrets = {
+        n: secret_value(step)
+        for n, each in enumerate(plan.changes)
+        if isinstance(step := each.step, DefineSecret | PutKeyring)
+    }
     round_ = journal.resume(run_id, cluster.name)
     doing = _Doing(
-        access, cluster, run_id, round_, stop_processes, stop or asyncio.Event(), authority, journal, on_progress
+        access,
+        cluster,
+        run_id,
+        round_,
+        stop_processes,
+        stop or asyncio.Event(),
+        authority,
+        secrets,
+        journal,
+        on_progress,
+        cluster_file,
     )
     doing.plan(plan.changes)
     try:
@@ -140,8 +172,10 @@ class _Doing:
         stop_processes: bool,
         stop: asyncio.Event,
         authority: Authority | None,
+        secrets: Mapping[int, bytes],
         journal: Journal,
         on_progress: Callable[[StepReport], None],
+        cluster_file: Path | None,
     ) -> None:
         self.stop = stop
         self._access = access
@@ -150,11 +184,14 @@ class _Doing:
         self._round = round_
         self._stop_processes = stop_processes
         self._authority = authority
+        self._secrets = secrets
         self._journal = journal
         self._on_progress = on_progress
+        self._cluster_file = cluster_file
         self._changes: Sequence[PlannedChange] = ()
         self._reports: dict[int, StepReport] = {}
         self._public_keys: dict[str, str] = {}
+        self._tried: set[int] = set()
         self._room = asyncio.Semaphore(_MOST_AT_ONCE)
 
     def plan(self, changes: Sequence[PlannedChange]) -> None:
@@ -186,6 +223,9 @@ class _Doing:
 
     async def _host(self, host: str, numbers: Sequence[int], phase: Phase) -> None:
         try:
+            if host == CONTROLLER:
+                self._here(numbers)
+                return
             async with self._room:
                 await self._steps(host, numbers, phase)
         except HotfootError as error:
@@ -194,6 +234,15 @@ class _Doing:
             left = [n for n in numbers if self._reports[n].state == "skipped"]
             for n in (under_way or left)[:1]:
                 self._note(n, "failed", str(error).rstrip("."))
+
+    def _here(self, numbers: Sequence[int]) -> None:
+        """Change the cluster file; raises HotfootError."""
+        for n in numbers:
+            if self._cluster_file is None:
+                raise HotfootError("it is not said which cluster file to write")
+            self._note(n, "begun")
+            declare(self._journal, self._run, self._cluster_file, self._changes[n])
+            self._note(n, "done")
 
     async def _steps(self, host: str, numbers: Sequence[int], phase: Phase) -> None:
         orders, unmet = await self._orders(host, numbers)
@@ -212,9 +261,26 @@ class _Doing:
             async with aclosing(answers):
                 async for answer in answers:
                     self._heard(host, answer)
+        for n in self._tried.intersection(numbers):
+            await self._confirm(host, n)
         all_well = all(self._reports[order["n"]].state in ("done", "unchanged") for order in orders)
         if unmet is not None and all_well and not self.stop.is_set():
             self._note(unmet, "failed", "it needs the SSH key of a host on which none was made")
+
+    async def _confirm(self, host: str, n: int) -> None:
+        """Have a host keep the firewall that it tries, over a connection that its new rules let in."""
+        step = self._changes[n].step
+        assert isinstance(step, CloseFirewall)
+        request = {"op": "confirm", "run": self._run, "table": step.table, "mark": step.mark}
+        try:
+            async with aclosing(errand(self._access, self._cluster.host(host), request, anew=True)) as answers:
+                async for _ in answers:
+                    pass
+        except HotfootError as error:
+            why = str(error).rstrip(".")
+            self._note(
+                n, "failed", f"{why}; unless confirmed, the host takes the rules back after {step.confirm_s:g} s"
+            )
 
     async def _orders(self, host: str, numbers: Sequence[int]) -> tuple[list[dict[str, Any]], int | None]:
         """Return what to send, and the first step that cannot be: it needs what another host did not give."""
@@ -235,6 +301,7 @@ class _Doing:
                     "new_text": text,
                     "old_sha256": change.old_sha256,
                     "pem": pems.get(n),
+                    "secret": base64.b64encode(self._secrets[n]).decode() if n in self._secrets else None,
                 }
             )
         return orders, None
@@ -263,6 +330,8 @@ class _Doing:
     def _heard(self, host: str, answer: dict[str, Any]) -> None:
         if key := answer.get("gives", {}).get("public-key"):
             self._public_keys[host] = key
+        if answer.get("gives", {}).get("confirm"):
+            self._tried.add(int(answer["n"]))
         self._note(int(answer["n"]), answer["state"], str(answer.get("problem", "")).rstrip("."))
 
     def _note(self, n: int, state: State, problem: str = "") -> None:

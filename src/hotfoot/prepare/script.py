@@ -6,8 +6,9 @@ from functools import cache
 from importlib.resources import files
 
 _ON_HOST = (
-    "programs ledger paths files systemd packages units refresh commands mounts data keys owners ids work".split()
-)
+    "programs ledger paths files systemd packages units refresh closing commands mounts data keys"
+    " owners ids secret work"
+).split()
 # In an order in which each needs only those before it.
 _MODULES = ("hotfoot.reach.probe.secrets", *(f"hotfoot.prepare.on_host.{name}" for name in _ON_HOST))
 

@@ -10,19 +10,21 @@ from typing import Any, Literal
 
 from hotfoot.cluster import Cluster
 from hotfoot.errors import ExitStatus, HotfootError
+from hotfoot.prepare.declared import take_back
 from hotfoot.prepare.errand import errand
 from hotfoot.prepare.journal import Journal
 from hotfoot.reach.ssh import SshAccess
+from hotfoot.readiness.change import CONTROLLER
 
 _ACT_S = 7200.0
 """The longest that one act may take to be taken back: files of a renumbered user."""
-_BUILT_UPON = frozenset({"mount", "command", "unit", "move-data"})
+_BUILT_UPON = frozenset({"mount", "command", "unit", "move-data", "secret"})
 """Acts which later ones need: where one cannot be taken back (instances use a mount), what it stands on is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """One act taken back on a host, or left as it is with the reason in ``problem``."""
+    """One act taken back on a host (or the controller), or left as it is with the reason in ``problem``."""
 
     host: str
     title: str
@@ -90,7 +92,7 @@ async def undo(
     # A host that does not answer matters where it took part, and where no journal tells that it did not.
     problems = {host: why for host, why in silent.items() if host in took_part or not journal.steps(run)}
     listed = {host.name for host in cluster.hosts}
-    problems |= dict.fromkeys(took_part - listed, "it is no longer in the cluster file")
+    problems |= dict.fromkeys(took_part - listed - {CONTROLLER}, "it is no longer in the cluster file")
     mine = [each for each in known if each.run == run]
     if not mine and not took_part:
         raise HotfootError(_unknown(run, known, problems), ExitStatus.USAGE)
@@ -109,6 +111,7 @@ async def undo(
             problems.setdefault(each.host, "it was stopped before all was taken back; repeat to go on")
     else:
         await doing.finish([each.host for each in mine if not each.closed])
+        doing.here(journal)
     report = UndoReport(run, tuple(doing.acts), problems)
     if any(row.id == run for row in journal.runs()):
         journal.end(run, "undone" if report.complete else "partly undone")
@@ -172,6 +175,13 @@ class _Undoing:
     async def finish(self, hosts: Sequence[str]) -> None:
         """Have services read the files of before again, and the run closed."""
         await asyncio.gather(*(self._ask(host, {"op": "finish"}) for host in hosts))
+
+    def here(self, journal: Journal) -> None:
+        """Take back what was declared in the cluster file: last, since hosts are found by it."""
+        for each in take_back(journal, self._run, force=bool(self._options["force"])):
+            act = Undone(CONTROLLER, each.title, "left" if each.problem else "undone", each.problem)
+            self.acts.append(act)
+            self._on_progress(act)
 
     async def _ask(self, host: str, request: dict[str, Any]) -> None:
         if host in self._problems:

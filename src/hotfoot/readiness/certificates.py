@@ -386,5 +386,9 @@ def _day(seconds: float) -> str:
 
 
 TOPIC = Topic(
-    name="certificates", title="certificates of libvirt and QEMU", judge=judge, files=("/etc/libvirt/qemu.conf",)
+    name="certificates",
+    title="certificates of libvirt and QEMU",
+    judge=judge,
+    files=("/etc/libvirt/qemu.conf",),
+    sections=("clock", "names", "pki"),
 )

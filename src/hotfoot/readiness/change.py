@@ -22,6 +22,8 @@ class Phase(IntEnum):
     IDENTITY = 20
     NAMES = 30
     FIREWALL = 35
+    FIREWALL_KEPT = 36
+    """Once every host was reached through its new rules."""
     KEYS = 40
     TRUST = 45
     STORAGE_SERVERS = 50
@@ -29,6 +31,12 @@ class Phase(IntEnum):
     STORAGE = 60
     LIBVIRT = 70
     NOVA = 80
+    INSTANCES = 85
+    CLUSTER_FILE = 90
+
+
+CONTROLLER = "this machine"
+"""In place of a host's name (which has no blank): where Hotfoot runs and the cluster file lies."""
 
 
 class _Step(BaseModel):
@@ -178,6 +186,67 @@ class MakeSshKey(_Step):
     """Of the private half."""
 
 
+class CloseFirewall(_Step):
+    """Load rules of nftables that keep others out, and keep them once the controller was let in anew.
+
+    The host takes them back by itself, also when this program ends, unless the controller opens another connection
+    within ``confirm_s`` and says so. Refused where nft does not accept the file.
+    """
+
+    do: Literal["close-firewall"] = "close-firewall"
+    path: str
+    """A file that an earlier step wrote, which replaces the table as a whole."""
+    table: str
+    """Its name, of family inet."""
+    mark: str
+    """The comment by which the running rules are known to be these."""
+    confirm_s: float = 60.0
+
+
+class DefineSecret(_Step):
+    """Have libvirt hold a secret of this UUID, whose value is in a file of the controller.
+
+    The value is in no plan, argument or journal: it is read when the plan is carried out, and goes to the host by the
+    channel that carries the steps. A secret that is there already gets the value, and its old one back when the run
+    is taken back; refused then while a running instance names it.
+    """
+
+    do: Literal["secret"] = "secret"
+    uuid: str
+    kind: Literal["ceph", "iscsi"]
+    usage: str
+    """What the secret is for, as instances may name it too: unique on a host."""
+    file: str
+    """On the controller: a password in its first line, or a keyring of Ceph."""
+    entity: str = ""
+    """Whose key it is, where the file is a keyring: ``client.nova``."""
+
+
+class PutKeyring(_Step):
+    """Write a keyring of Ceph with one user's key, which comes from a keyring of the controller.
+
+    As with ``DefineSecret`` the key is in no plan, argument or journal.
+    """
+
+    do: Literal["keyring"] = "keyring"
+    path: str
+    file: str
+    """The keyring on the controller."""
+    entity: str
+    """Whose key: ``client.nova``."""
+    mode: int = 0o640
+    owner: str = "root:root"
+
+
+class DeclareCpu(_Step):
+    """Declare the CPU that all hosts run in the cluster file, on the controller; all else in the file stays."""
+
+    do: Literal["declare-cpu"] = "declare-cpu"
+    model: str
+    features: tuple[str, ...] = ()
+    """As the cluster file has them: ``-name`` takes one away."""
+
+
 class Command(_Step):
     """A step of a tool that has no file of its own (gluster, virsh, exportfs): what does it, and what takes it back."""
 
@@ -209,13 +278,17 @@ Step = Annotated[
     | MoveData
     | MakeCertificate
     | MakeSshKey
+    | CloseFirewall
+    | DefineSecret
+    | PutKeyring
+    | DeclareCpu
     | Command,
     Field(discriminator="do"),
 ]
 
 
 class Change(_Step):
-    """One step on one host, in its phase."""
+    """One step on one host (or the ``CONTROLLER``), in its phase."""
 
     host: str
     phase: Phase

@@ -143,4 +143,5 @@ TOPIC = Topic(
     paths=(_CONTAINER,),
     units=tuple(unit for units in _SERVICES.values() for unit in units),
     packages=tuple(_SERVICES),
+    sections=("clock",),
 )

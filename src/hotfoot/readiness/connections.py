@@ -329,4 +329,4 @@ def _absent(host: str, reason: str) -> Finding:
     )
 
 
-TOPIC = Topic(name="connections", title="Connections between hosts", judge=judge)
+TOPIC = Topic(name="connections", title="Connections between hosts", judge=judge, sections=("proofs",))

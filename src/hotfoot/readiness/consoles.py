@@ -193,4 +193,11 @@ def _foreign(conf: NovaConf, addresses: Addresses, value: str) -> bool:
     )
 
 
-TOPIC = Topic(name="consoles", title="consoles after a move", judge=judge, files=(*FILES, QEMU_CONF), units=UNITS)
+TOPIC = Topic(
+    name="consoles",
+    title="consoles after a move",
+    judge=judge,
+    files=(*FILES, QEMU_CONF),
+    units=UNITS,
+    sections=("libvirt", "names"),
+)

@@ -11,8 +11,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
 from hotfoot.cluster import Cluster
+from hotfoot.readiness.change import CONTROLLER, Change, DeclareCpu, Phase
+from hotfoot.readiness.cpu_definition import redefine
 from hotfoot.readiness.cpu_model import Baseline, HostCpu, baseline, given_up, host_cpu, misfit
-from hotfoot.readiness.domain_xml import Domain, domains_of
+from hotfoot.readiness.domain_xml import Domain, DomainCpu, domains_of, read_cpu, read_domain
 from hotfoot.readiness.facts import Facts, HostFacts
 from hotfoot.readiness.finding import Finding, Severity, Topic
 from hotfoot.readiness.listing import listed
@@ -30,7 +32,8 @@ def judge(cluster: Cluster, facts: Facts) -> Iterator[Finding]:
     kinds = _kinds(cpus)
     if len(kinds) > 1:
         for host in facts.hosts:
-            yield from _instances(host, cpus, kinds)
+            yield from _instances(facts, host, cpus, kinds)
+            yield from _definitions(cluster, host, cpus.get(host.host), kinds)
 
 
 def cpus_of(facts: Facts) -> dict[str, HostCpu]:
@@ -51,6 +54,39 @@ def baseline_question(facts: Facts) -> tuple[str, tuple[str, ...]] | None:
     told = {host.host: host.libvirt for host in facts.hosts if host.libvirt is not None}
     newest = max(cpus, key=lambda name: [int(part) for part in re.findall(r"\d+", told[name].version)])
     return newest, tuple(told[names[0]].hypervisor_cpu for _, names in kinds)
+
+
+def guests_question(facts: Facts) -> dict[str, tuple[str, ...]]:
+    """Return whom to ask whether it can run which CPUs (XML) of running instances: one host of each kind, each once.
+
+    Asked is about named models on hosts of another kind: an instance of a host of its own kind runs there.
+    """
+    cpus = cpus_of(facts)
+    kinds = _kinds(cpus)
+    asked = {}
+    for cpu, names in kinds if len(kinds) > 1 else ():
+        guests = (
+            domain.cpu
+            for host in facts.hosts
+            if host.host in cpus and cpus[host.host].kind != cpu.kind
+            for domain in domains_of(host)
+        )
+        found = tuple(dict.fromkeys(guest.xml for guest in guests if guest.mode == "custom" and guest.model))
+        if found:
+            asked[names[0]] = found
+    return asked
+
+
+def unfit(facts: Facts, guest: DomainCpu, source: HostCpu | None, destination: HostCpu) -> str:
+    """Say why an instance that runs with a CPU on ``source`` cannot go to ``destination``; empty: nothing is known.
+
+    What the destination's hypervisor itself says of that CPU comes before what its models tell.
+    """
+    cpus = cpus_of(facts)
+    for host, verdicts in facts.cpu_verdicts.items():
+        if guest.xml in verdicts and host in cpus and cpus[host].kind == destination.kind:
+            return verdicts[guest.xml]
+    return misfit(guest, source, destination)
 
 
 def _kinds(cpus: Mapping[str, HostCpu]) -> list[tuple[HostCpu, list[str]]]:
@@ -97,6 +133,9 @@ def _undeclared(facts: Facts, cpus: Mapping[str, HostCpu]) -> Iterator[Finding]:
         )
         return
     declare = f"cpu: {{model: {common.model}, features: [{', '.join(common.features)}]}}"
+    change = Change(
+        host=CONTROLLER, phase=Phase.CLUSTER_FILE, step=DeclareCpu(model=common.model, features=common.features)
+    )
     for cpu, names in kinds:
         lost = given_up(cpu, common)
         for name in names:
@@ -109,6 +148,7 @@ def _undeclared(facts: Facts, cpus: Mapping[str, HostCpu]) -> Iterator[Finding]:
                 evidence=f"{name} has {cpu.words()}; with the common CPU its instances give up {lost or 'nothing'}",
                 why=_WHY,
                 remedy=f"Write into the cluster file: {declare}",
+                changes=(change,),
             )
 
 
@@ -139,13 +179,13 @@ def _vendors(cluster: Cluster, cpus: Mapping[str, HostCpu]) -> Iterator[Finding]
 
 
 def _instances(
-    host: HostFacts, cpus: Mapping[str, HostCpu], kinds: list[tuple[HostCpu, list[str]]]
+    facts: Facts, host: HostFacts, cpus: Mapping[str, HostCpu], kinds: list[tuple[HostCpu, list[str]]]
 ) -> Iterator[Finding]:
     own = cpus.get(host.host)
     stuck: dict[tuple[str, tuple[str, ...]], list[Domain]] = defaultdict(list)
     for domain in domains_of(host):
         for cpu, names in kinds:
-            if (own is None or cpu.kind != own.kind) and (why := misfit(domain.cpu, own, cpu)):
+            if (own is None or cpu.kind != own.kind) and (why := unfit(facts, domain.cpu, own, cpu)):
                 stuck[why, tuple(names)].append(domain)
     for (why, hosts), domains in stuck.items():
         one = len(hosts) == 1
@@ -159,9 +199,62 @@ def _instances(
             evidence=f"{why[0].upper()}{why[1:]}.",
             why="libvirt compares the guest's CPU with what the destination's hypervisor can run, and refuses the move:"
             " a guest does not live through the loss of a feature that it uses.",
-            remedy="Give them the CPU that all hosts run (`hotfoot check --topic cpu` names it); it counts from"
-            " their next"
-            " start.",
+            remedy="Shut them off and start them again: their definitions have a CPU that all hosts run by now."
+            if all(_runs_on_all(host, domain.name, kinds) for domain in domains)
+            else "Declare the CPU that all hosts run (`hotfoot prepare --topic cpu` writes it into the cluster file),"
+            " give it to them (cpu.instances there), then shut them off and start them again.",
+        )
+
+
+def _runs_on_all(host: HostFacts, instance: str, kinds: list[tuple[HostCpu, list[str]]]) -> bool:
+    """Whether the CPU of an instance's definition runs on every host, as far as is known."""
+    xml = host.libvirt.defined_cpus.get(instance) if host.libvirt else None
+    return xml is not None and not _bound(read_cpu(xml), kinds)
+
+
+def _bound(cpu: DomainCpu, kinds: list[tuple[HostCpu, list[str]]]) -> str:
+    """Say what binds instances that start with a CPU to some hosts; empty where nothing is known to."""
+    if cpu.whole_host or cpu.mode == "host-model":
+        return f"the CPU of its host ({cpu.mode})"
+    for each, names in kinds:
+        if why := misfit(cpu, None, each):
+            return f"{cpu.model}, but of {listed(names)}: {why}"
+    return ""
+
+
+def _definitions(
+    cluster: Cluster, host: HostFacts, own: HostCpu | None, kinds: list[tuple[HostCpu, list[str]]]
+) -> Iterator[Finding]:
+    """Yield instances that will start with a CPU that not all hosts run, once one is declared that all do.
+
+    Those of Nova get theirs from nova.conf at each start: changing them here would not last.
+    """
+    if cluster.cpu.model is None or own is None or host.libvirt is None:
+        return
+    declared = Baseline.of(cluster.cpu.model, cluster.cpu.features)
+    if any(cpu.misfit(declared) for cpu, _ in kinds):
+        return
+    bound: dict[str, str] = {}
+    for name, xml in sorted(host.libvirt.defined_cpus.items()):
+        domain = read_domain(host.libvirt.domains.get(name, ""))
+        if domain is not None and not domain.of_nova and (why := _bound(read_cpu(xml), kinds)):
+            bound[name] = why
+    if bound:
+        yield Finding(
+            code="cpu.instance-definition",
+            severity=Severity.ADVICE,
+            host=host.host,
+            what=f"{listed(bound)} on {host.host} will start with a CPU that not all hosts run.",
+            evidence="; ".join(f"{name}: {why}" for name, why in bound.items()),
+            why="What an instance has started with, it cannot lose: from its next start on it can go only to hosts that"
+            " have all of it.",
+            remedy=f"Give them the declared CPU, {declared.model}: it counts from their next start."
+            if cluster.cpu.instances
+            else "Write instances: true below cpu in the cluster file, and `hotfoot prepare` gives them the declared"
+            f" CPU, {declared.model}, for their next start.",
+            changes=tuple(redefine(host.host, name, host.libvirt.defined_cpus[name], declared) for name in bound)
+            if cluster.cpu.instances
+            else (),
         )
 
 
@@ -170,4 +263,4 @@ def _named(cpu: Baseline) -> str:
     return f"{cpu.model}{f' ({listed(changed, most=30)})' if changed else ''}"
 
 
-TOPIC = Topic(name="cpu", title="one CPU that all hosts run", judge=judge)
+TOPIC = Topic(name="cpu", title="one CPU that all hosts run", judge=judge, sections=("libvirt",))

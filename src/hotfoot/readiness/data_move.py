@@ -11,6 +11,7 @@ from hotfoot.readiness.facts import Facts, FolderFact, HostFacts
 from hotfoot.readiness.finding import Finding, Severity
 from hotfoot.readiness.fstab import parse
 from hotfoot.readiness.listing import listed
+from hotfoot.readiness.mount_users import changes_to_wait
 from hotfoot.readiness.mounting import boot_line, change_at_boot, first_access
 
 KEPT = ".before-hotfoot"
@@ -60,7 +61,8 @@ def _changes(storage: Storage, host: HostFacts, facts: Facts) -> tuple[Change, .
     (entry,) = parse(line)
     step = MoveData(path=storage.path, source=entry.source, keep=storage.path + KEPT)
     move = Change(host=host.host, phase=Phase.STORAGE, step=step)
-    return (*change_at_boot(storage, host, facts), move, *first_access(storage, host.host))
+    first = first_access(storage, host.host)
+    return (*change_at_boot(storage, host, facts), move, *first, *changes_to_wait(storage, host))
 
 
 def _where(folder: FolderFact) -> str:

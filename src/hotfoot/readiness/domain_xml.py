@@ -6,10 +6,10 @@ Format: libvirt.org/formatdomain.html.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
-from xml.etree.ElementTree import ParseError
+from xml.etree.ElementTree import ParseError, tostring
 
 from defusedxml.ElementTree import fromstring
 
@@ -31,6 +31,8 @@ class DomainCpu:
     model: str = ""
     required: frozenset[str] = frozenset()
     disabled: frozenset[str] = frozenset()
+    xml: str = field(default="", compare=False)
+    """The element itself."""
 
     @property
     def whole_host(self) -> bool:
@@ -129,6 +131,14 @@ def read_domain(xml: str) -> Domain | None:
     )
 
 
+def read_cpu(xml: str) -> DomainCpu:
+    """Read a ``<cpu>`` alone; empty text, or what is not XML, says nothing."""
+    try:
+        return _cpu(fromstring(xml) if xml.strip() else None)
+    except (ParseError, ValueError):
+        return DomainCpu()
+
+
 def _cpu(element: Element | None) -> DomainCpu:
     if element is None:
         return DomainCpu()
@@ -138,6 +148,7 @@ def _cpu(element: Element | None) -> DomainCpu:
         model=(element.findtext("model") or "").strip(),
         required=frozenset(name for name, policy in features if policy in ("require", "force")),
         disabled=frozenset(name for name, policy in features if policy in ("disable", "forbid")),
+        xml=tostring(element, encoding="unicode").strip(),
     )
 
 
@@ -173,10 +184,17 @@ def _disk(element: Element) -> DomainDisk | None:
 
 
 def _sources(interfaces: list[Element], kind: str) -> Iterator[str]:
+    """Yield the networks, or the bridges, that cards name; one that names a network is of it, whatever it became.
+
+    A card of a network that stands for a bridge reads ``type='bridge'`` while it runs, with both names; at the
+    destination libvirt asks for the network, and takes the bridge from there.
+    """
     for element in interfaces:
         source = element.find("source")
-        if element.get("type") == kind and source is not None and source.get(kind):
-            yield source.get(kind, "")
+        if source is None or (kind == "bridge" and (element.get("type") != "bridge" or source.get("network"))):
+            continue
+        if name := source.get(kind):
+            yield name
 
 
 def _staying(root: Element, interfaces: list[Element]) -> Iterator[str]:

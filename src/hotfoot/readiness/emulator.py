@@ -185,4 +185,5 @@ TOPIC = Topic(
     judge=judge,
     paths=FIRMWARE,
     packages=("qemu-system-x86", "qemu-system-arm", "qemu-kvm", "ovmf", "edk2-ovmf"),
+    sections=("os", "qemu", "libvirt"),
 )

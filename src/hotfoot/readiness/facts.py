@@ -8,7 +8,7 @@ is secret: the probe leaves private keys and passwords on the host (``Text.conte
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -220,12 +220,17 @@ class LibvirtFact(_Fact):
     """Usage name of each defined secret by UUID, never a value."""
     pools: dict[str, str] = Field(default_factory=dict)
     """Target path of each storage pool by name."""
+    active_pools: tuple[str, ...] | None = None
+    """Names of those that are active; None where that is not known."""
     networks: tuple[str, ...] | None = None
     """Names of libvirt's active networks; None where they were not asked for."""
     running: tuple[str, ...] = ()
     """Names of the instances that run here."""
     domains: dict[str, str] = Field(default_factory=dict)
-    """Definition (XML without secrets) of each instance by name."""
+    """Definition (XML without secrets) of each instance by name; of one that runs, as it runs."""
+    defined_cpus: dict[str, str] = Field(default_factory=dict)
+    """What counts from its next start of each instance that is kept when it is shut off, by name: the lines of
+    ``<cpu>``, empty where its definition says nothing of it."""
 
 
 class QemuFact(_Fact):
@@ -344,6 +349,8 @@ class HostFacts(_Fact):
     """Version by name, of the packages that matter; what is not installed is not there."""
     listeners: tuple[Listener, ...] | None = None
     firewall: FirewallFact | None = None
+    came_from: str = ""
+    """The address that the probe's SSH session came from, as the host sees it; empty where it cannot be told."""
     pki: PkiFact | None = None
     libvirt: LibvirtFact | None = None
     qemu: QemuFact | None = None
@@ -412,11 +419,49 @@ class SharedProof(_Fact):
     """O_DIRECT reading worked on the reader."""
 
 
+class TargetProof(_Fact):
+    """What a host saw of an iSCSI target when it logged in as QEMU's own initiator does."""
+
+    host: str
+    target: str
+    problem: str = ""
+    """Why it saw nothing."""
+    status: int = 0
+    """Of the login, class and detail in one number (513: authentication failure); 0 where there was none, or it is
+    well."""
+    luns: dict[int, str] = Field(default_factory=dict)
+    """The disks it saw: worldwide name (``naa.``, ``eui.``, ``t10.`` and so on; empty if it has none) by number."""
+    secret: Literal["same", "other", "missing", ""] = ""
+    """Whether libvirt's secret on the host holds the password that the cluster file names; empty: not known."""
+
+
+class PoolProof(_Fact):
+    """What ``reader`` saw of the token that ``writer`` wrote into a pool of Ceph, each with the key that QEMU gets."""
+
+    pool: str
+    writer: str
+    reader: str
+    problem: str = ""
+    """Why the trial itself failed on the writer or reader; then nothing below is known."""
+    failed_on: str = ""
+    """Which of the two it failed on, where there is a problem."""
+    refused: bool = False
+    """The problem is that Ceph did not take the key."""
+    same: bool | None = None
+    """The reader read the very token."""
+    lock_refused: bool | None = None
+    """The reader was refused the lock that the writer held."""
+    lock_error: str = ""
+    """What Ceph said where the writer or the reader could not lock at all."""
+
+
 class Proofs(_Fact):
     """What hosts proved two by two."""
 
     pairs: tuple[PairProof, ...] = ()
     shared: tuple[SharedProof, ...] = ()
+    pools: tuple[PoolProof, ...] = ()
+    targets: tuple[TargetProof, ...] = ()
     problems: dict[str, str] = Field(default_factory=dict)
     """Hosts that could not take part, and why."""
 
@@ -432,6 +477,9 @@ class Facts(_Fact):
     """libvirt's baseline of all hosts' hypervisor CPUs (XML, ``<cpu>``); empty where it was not computed."""
     cpu_baseline_problem: str = ""
     """Why libvirt could not compute it."""
+    cpu_verdicts: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """What a host's hypervisor lacks of guests' CPUs, by host (one of each kind) and ``<cpu>`` (XML), in words; empty
+    where it can run them."""
 
     @property
     def by_name(self) -> Mapping[str, HostFacts]:

@@ -62,7 +62,8 @@ class Topic:
 
     What is looked at, beside what every probe tells: ``files`` by content, ``paths`` by mode and owner only, systemd
     ``units`` and ``packages``. A path may hold ``*``, and begin with ``~USER/`` or ``~migration/`` (the home of
-    the migration user).
+    the migration user). ``sections`` names which of what every probe tells it judges by (fields of ``HostFacts``, and
+    ``proofs``): where one of them is missing, nothing found means nothing.
     """
 
     name: str
@@ -72,3 +73,10 @@ class Topic:
     paths: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
+    sections: tuple[str, ...] = ()
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """All sections of a host's facts that it judges by, those of its own questions with them."""
+        asked = {"files": self.files, "paths": self.paths, "units": self.units, "packages": self.packages}
+        return frozenset((*self.sections, *(name for name, words in asked.items() if words)))

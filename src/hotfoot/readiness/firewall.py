@@ -2,84 +2,57 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Iterable, Iterator, Mapping
 
 from hotfoot.cluster import Cluster
-from hotfoot.readiness.addresses import Addresses, addresses_of
+from hotfoot.readiness.addresses import Addresses, addresses_of, ip, is_ip
 from hotfoot.readiness.change import Change
-from hotfoot.readiness.edit import value_of
 from hotfoot.readiness.facts import Facts, FirewallFact, HostFacts
 from hotfoot.readiness.finding import Finding, Severity, Topic
 from hotfoot.readiness.firewall_changes import NFT_FILES, Opening, open_for
+from hotfoot.readiness.firewall_closing import Closing, Guarded, Judge, close, own_table
+from hotfoot.readiness.firewall_services import CONSOLE_PORTS, LIBVIRT_PORTS, QEMU_CONF, Service, services_of
 from hotfoot.readiness.firewall_text import Firewalld, Ufw, iptables_ruleset
 from hotfoot.readiness.listing import listed
 from hotfoot.readiness.nft import ACCEPT, DROP, Filter
 from hotfoot.readiness.ssh_host_keys import ssh_port
-from hotfoot.readiness.wanted import migration_user
 
-MIGRATION_PORTS = (49152, 49215)
-"""Where QEMU receives memory and copied disks, unless qemu.conf says otherwise (migration_port_min, _max)."""
-CONSOLE_PORTS = (5900, 6923)
-_LIBVIRT_PORTS = {"tls": 16514, "tcp": 16509}
-_GLUSTER_PORTS = ((24007, 24007), (49152, 60999))
-"""Of the daemon, and of bricks (base-port to max-port of glusterd.vol)."""
 _NOBODY_S_PORT = 9  # discard: no rule would open it
 _OUTSIDERS = ("198.51.100.77", "2001:db8:77::77")  # documentation addresses (RFC 5737, RFC 3849): nobody's
-_QEMU_CONF = "/etc/libvirt/qemu.conf"
 _NOVA_COMPUTE = ("nova-compute", "openstack-nova-compute")
 
-_Network = Literal["management", "migration", "any"]
+_CLOSE = (
+    "Close libvirt, migrations, consoles and storage to everybody but the cluster's hosts, and its controllers where"
+    " they need them."
+)
+_NAME_CONTROLLERS = "with controllers named in the cluster file, `hotfoot prepare` does so"
+
 _Remembered = dict[tuple[object, ...], dict[str, frozenset[str]]]
-
-
-class _Judge(Protocol):
-    """What a firewall does with new TCP connections."""
-
-    @property
-    def ports(self) -> Sequence[int]:
-        """Ports at which what its rules say may change."""
-
-    def alike(self, source: str) -> object:
-        """Return what is equal for sources that it treats alike."""
-
-    @property
-    def looks_at_destination(self) -> bool:
-        """Whether it depends on which of its addresses a host is spoken to by."""
-
-    def verdicts(self, source: str, port: int, destination: str = "") -> frozenset[str]:
-        """Return what may become of one."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Service:
-    """What has to be reachable on a host, and over which of the hosts' addresses."""
-
-    key: str
-    title: str
-    ports: tuple[tuple[int, int], ...]
-    network: _Network
-    why: str
 
 
 def judge(cluster: Cluster, facts: Facts) -> Iterator[Finding]:
     """Judge each host's firewall against what the others need of it."""
     known = addresses_of(cluster, facts)
-    read: dict[str, _Judge] = {}
+    everyone = tuple(dict.fromkeys(each for peer in known.values() for each in peer.declared))
+    read: dict[str, Judge] = {}
     remembered: _Remembered = {}
     for host in facts.hosts:
         if host.firewall is None:
             continue
-        services = _services(cluster, host)
+        services = services_of(cluster, host)
         firewall = _firewall(host.firewall, read)
+        own = own_table(host.firewall.ruleset)
+        closing: tuple[Change, ...] = ()
+        if cluster.controllers or own is not None:
+            closing = close(host, _closing(cluster, host, services, everyone))
         if firewall is None:
-            yield _nothing_filters(cluster, host, services)
+            yield _nothing_filters(cluster, host, services, closing)
             continue
         closed: dict[str, list[str]] = {}
-        unsure: list[_Service] = []
+        unsure: list[Service] = []
         for service in services:
             kept_out = _kept_out(firewall, service, known, known[host.host], remembered)
             peers = {name: verdict for name, verdict in kept_out.items() if name != host.host}
@@ -87,49 +60,38 @@ def judge(cluster: Cluster, facts: Facts) -> Iterator[Finding]:
                 closed[service.key] = refused
             elif peers:
                 unsure.append(service)
-        yield from _closed(host, services, closed, known, firewall)
+        yield from _closed(host, services, closed, known, firewall, closing if own is not None else ())
+        if own is not None:
+            yield from _controllers(cluster, host, own, closing)
         yield from _not_understood(host, unsure)
-        yield from _open_to_all(cluster, host, services, firewall, known[host.host])
+        yield from _open_to_all(cluster, host, services, firewall, known[host.host], closing)
         yield from _consoles(host, firewall, known)
 
 
-def _services(cluster: Cluster, host: HostFacts) -> list[_Service]:
-    """Return what other hosts need of this one."""
-    found = []
-    if migration_user(cluster) is not None:
-        port = ssh_port(cluster, host)
-        found.append(
-            _Service("ssh", "SSH", ((port, port),), "management", "The migration user logs in from host to host.")
-        )
-    if cluster.libvirt.transport != "ssh":
-        port = cluster.libvirt.port or _LIBVIRT_PORTS[cluster.libvirt.transport]
-        why = "The source's libvirt talks to the destination's there: without it no migration begins."
-        found.append(_Service("libvirt", "libvirt", ((port, port),), "management", why))
-    why = "QEMU on the destination receives memory and copied disks there: a migration begins, and then stalls."
-    found.append(_Service("migration", "migrations", (_migration_ports(host),), "migration", why))
-    for kind, ports in (("nfs", ((2049, 2049),)), ("glusterfs", _GLUSTER_PORTS)):
-        if any(storage.type == kind and host.host in storage.servers for storage in cluster.storage):
-            why = f"{host.host} serves the instances' storage: without it disks hang."
-            found.append(_Service(kind, {"nfs": "NFS", "glusterfs": "GlusterFS"}[kind], ports, "any", why))
-    return found
+def _closing(cluster: Cluster, host: HostFacts, services: Iterable[Service], everyone: tuple[str, ...]) -> Closing:
+    """Return who is to be let in to what, and nobody else: the address that we come from is always among them."""
+    libvirt = [(port, port) for port in (*LIBVIRT_PORTS.values(), cluster.libvirt.port) if port is not None]
+    needed = [span for service in services if service.key != "ssh" for span in service.ports]
+    return Closing(
+        hosts=everyone,
+        ports=_merged([*needed, *libvirt, CONSOLE_PORTS]),
+        controllers=(*cluster.controllers, *((ip(host.came_from),) if is_ip(host.came_from) else ())),
+        controller_ports=_merged([*libvirt, CONSOLE_PORTS]),
+        ssh_port=ssh_port(cluster, host),
+    )
 
 
-def _migration_ports(host: HostFacts) -> tuple[int, int]:
-    text = host.text(_QEMU_CONF)
-    told = [value_of(text, key) or "" for key in ("migration_port_min", "migration_port_max")]
-    low, high = (int(word) if word.isdigit() else usual for word, usual in zip(told, MIGRATION_PORTS, strict=True))
-    return (low, high) if low <= high else MIGRATION_PORTS
-
-
-def _firewall(fact: FirewallFact, read: dict[str, _Judge]) -> _Judge | None:
+def _firewall(fact: FirewallFact, read: dict[str, Judge]) -> Judge | None:
     """Return what filters; None where nothing does. ``read`` keeps rulesets: those of many hosts are alike."""
     # Equal rules differ by handles and counters alone.
     ruleset = re.sub(r'"(?:handle|packets|bytes)": \d+', "", json.dumps(fact.ruleset))
     key = "\n".join((fact.kind, fact.details or fact.iptables + ruleset))
-    if key not in read and fact.kind == "firewalld":
-        read[key] = Firewalld(fact.details)
-    elif key not in read and fact.kind == "ufw":
-        read[key] = Ufw(fact.details)
+    own = own_table(fact.ruleset)
+    if own is not None and fact.kind in ("firewalld", "ufw"):
+        key += ruleset
+    if key not in read and fact.kind in ("firewalld", "ufw"):
+        inner = Firewalld(fact.details) if fact.kind == "firewalld" else Ufw(fact.details)
+        read[key] = Guarded(inner, own) if own is not None else inner
     elif key not in read and fact.kind in ("nftables", "iptables"):
         read[key] = Filter(_whole(fact))
     return read.get(key)
@@ -153,7 +115,7 @@ def _place(entry: Mapping[str, object]) -> tuple[object, object]:
 
 
 def _kept_out(
-    firewall: _Judge, service: _Service, known: Mapping[str, Addresses], own: Addresses, remembered: _Remembered
+    firewall: Judge, service: Service, known: Mapping[str, Addresses], own: Addresses, remembered: _Remembered
 ) -> Mapping[str, frozenset[str]]:
     """Return who may not, or perhaps not, use a service. ``remembered`` has what equal rules gave on other hosts."""
     destination = own.declared if firewall.looks_at_destination else ()
@@ -175,7 +137,7 @@ def _kept_out(
     return remembered[key]
 
 
-def _sources(service: _Service, peer: Addresses) -> tuple[str, ...]:
+def _sources(service: Service, peer: Addresses) -> tuple[str, ...]:
     if service.network == "any" or not peer.declared:
         return peer.declared
     first = peer.migration if service.network == "migration" else peer.management
@@ -188,7 +150,7 @@ def _destination(own: Addresses, source: str) -> str:
     return same[0] if len(same) == 1 else ""
 
 
-def _over_ports(firewall: _Judge, source: str, ports: Iterable[int], destination: str) -> frozenset[str]:
+def _over_ports(firewall: Judge, source: str, ports: Iterable[int], destination: str) -> frozenset[str]:
     """Return what may become of connections to any of the ports: DROP as soon as one is surely dropped."""
     found: frozenset[str] = frozenset()
     for port in ports:
@@ -199,7 +161,7 @@ def _over_ports(firewall: _Judge, source: str, ports: Iterable[int], destination
     return found
 
 
-def _telling_ports(firewall: _Judge, ranges: Iterable[tuple[int, int]]) -> list[int]:
+def _telling_ports(firewall: Judge, ranges: Iterable[tuple[int, int]]) -> list[int]:
     """Return ports that tell for all of some ranges: their ends, and those next to where a rule may begin or end."""
     bounds = {each + step for each in firewall.ports for step in (-1, 0, 1)}
     found: set[int] = set()
@@ -210,14 +172,16 @@ def _telling_ports(firewall: _Judge, ranges: Iterable[tuple[int, int]]) -> list[
 
 def _closed(
     host: HostFacts,
-    services: list[_Service],
+    services: list[Service],
     closed: Mapping[str, list[str]],
     known: Mapping[str, Addresses],
-    firewall: _Judge,
+    firewall: Judge,
+    closing: tuple[Change, ...],
 ) -> Iterator[Finding]:
     if not closed:
         return
-    changes = _changes(host, services, known, firewall)
+    # With them our own rules are written anew, for the hosts of today.
+    changes = (*_changes(host, services, known, firewall), *closing)
     for service in services:
         if service.key not in closed:
             continue
@@ -239,12 +203,13 @@ def _closed(
 
 
 def _changes(
-    host: HostFacts, services: list[_Service], known: Mapping[str, Addresses], firewall: _Judge
+    host: HostFacts, services: list[Service], known: Mapping[str, Addresses], firewall: Judge
 ) -> tuple[Change, ...]:
     """Return what opens all needed ports for all hosts: the same rule on each host, whichever of them is missing."""
     sources = tuple(dict.fromkeys(each for peer in known.values() for each in peer.declared))
     ports = _merged(each for service in services for each in service.ports)
-    return open_for(host, firewall, Opening(sources, ports, known[host.host].declared))
+    inner = firewall.inner if isinstance(firewall, Guarded) else firewall
+    return open_for(host, inner, Opening(sources, ports, known[host.host].declared))
 
 
 def _merged(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
@@ -258,7 +223,7 @@ def _merged(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
-def _not_understood(host: HostFacts, services: list[_Service]) -> Iterator[Finding]:
+def _not_understood(host: HostFacts, services: list[Service]) -> Iterator[Finding]:
     if services:
         yield Finding(
             code="firewall.not-understood",
@@ -273,7 +238,36 @@ def _not_understood(host: HostFacts, services: list[_Service]) -> Iterator[Findi
         )
 
 
-def _nothing_filters(cluster: Cluster, host: HostFacts, services: list[_Service]) -> Finding:
+def _controllers(cluster: Cluster, host: HostFacts, own: Filter, closing: tuple[Change, ...]) -> Iterator[Finding]:
+    """Judge whether our own rules, written for the controllers of that day, let in those of today, and us."""
+    if cluster.libvirt.transport == "ssh":
+        return
+    port = cluster.libvirt.port or LIBVIRT_PORTS[cluster.libvirt.transport]
+    sources = (*cluster.controllers, *((host.came_from,) if is_ip(host.came_from) else ()))
+    out = [source for source in sources if own.verdicts(_first_of(source), port) == DROP]
+    if out:
+        yield Finding(
+            code="firewall.controllers-closed",
+            severity=Severity.BLOCKS,
+            host=host.host,
+            what=f"The firewall of {host.host} keeps the controller {listed(dict.fromkeys(out))} out at port {port},"
+            " meant for libvirt.",
+            evidence="by the rules of Hotfoot's own table, made when it was not a controller",
+            why="Hotfoot on that machine talks to the hosts' libvirt there: without it no migration begins.",
+            remedy=f"Let it in, and still nobody else: `hotfoot prepare --topic firewall` writes the rules of"
+            f" {host.host} anew.",
+            changes=closing,
+        )
+
+
+def _first_of(source: str) -> str:
+    network = ipaddress.ip_network(source, strict=False)
+    return str(network[1] if network.num_addresses > 2 else network[0])
+
+
+def _nothing_filters(
+    cluster: Cluster, host: HostFacts, services: list[Service], closing: tuple[Change, ...]
+) -> Finding:
     plain = cluster.libvirt.transport == "tcp"
     return Finding(
         code="firewall.none",
@@ -284,13 +278,22 @@ def _nothing_filters(cluster: Cluster, host: HostFacts, services: list[_Service]
         why="libvirt's plain TCP port makes anyone who reaches it root on the host."
         if plain
         else "Whoever reaches the host reaches QEMU's migration ports, which take what comes unless TLS guards them.",
-        remedy=f"Keep these hosts in a network of their own, or let only the cluster's hosts and the machine that"
-        f" Hotfoot runs on in to {listed(_span(each) for service in services for each in service.ports)}.",
+        remedy=_CLOSE
+        if closing
+        else f"Keep these hosts in a network of their own, or let only the cluster's hosts and the machine that"
+        f" Hotfoot runs on in to {listed(_span(each) for service in services for each in service.ports)};"
+        f" {_NAME_CONTROLLERS}.",
+        changes=closing,
     )
 
 
 def _open_to_all(
-    cluster: Cluster, host: HostFacts, services: list[_Service], firewall: _Judge, own: Addresses
+    cluster: Cluster,
+    host: HostFacts,
+    services: list[Service],
+    firewall: Judge,
+    own: Addresses,
+    closing: tuple[Change, ...],
 ) -> Iterator[Finding]:
     """Judge whether strangers get in: by a rule that opens a port to all, or because the rest of the rules do."""
     outsider = _OUTSIDERS[1] if all(":" in each for each in own.declared) and own.declared else _OUTSIDERS[0]
@@ -314,12 +317,15 @@ def _open_to_all(
         f"{', as to all others' if wide else ''}",
         why="QEMU's migration ports take what comes first unless TLS guards them, and a storage port gives the disks"
         " of all instances to whoever asks; only the cluster's hosts need any of them.",
-        remedy=f"Let only the cluster's hosts (and, to libvirt, the machine that Hotfoot runs on) in to these ports on"
-        f" {host.host}.",
+        remedy=_CLOSE
+        if closing
+        else f"Let only the cluster's hosts (and, to libvirt, the machine that Hotfoot runs on) in to these ports on"
+        f" {host.host}; {_NAME_CONTROLLERS}.",
+        changes=closing,
     )
 
 
-def _consoles(host: HostFacts, firewall: _Judge, known: Mapping[str, Addresses]) -> Iterator[Finding]:
+def _consoles(host: HostFacts, firewall: Judge, known: Mapping[str, Addresses]) -> Iterator[Finding]:
     """Judge the ports of consoles where Nova runs: its console proxy connects to them from elsewhere."""
     if not any(name in host.packages for name in _NOVA_COMPUTE):
         return
@@ -356,6 +362,7 @@ TOPIC = Topic(
     name="firewall",
     title="Firewall",
     judge=judge,
-    files=(_QEMU_CONF, *NFT_FILES),
+    files=(QEMU_CONF, *NFT_FILES),
     packages=_NOVA_COMPUTE,
+    sections=("firewall",),
 )

@@ -19,6 +19,8 @@ NFT_FILES = (
     "/etc/nftables/*.nft",
     "/etc/sysconfig/nftables.conf",
 )
+OWN_CHAIN = ("inet", "hotfoot", "input")
+"""Of the table that closes a host: it is written anew as a whole, never added to."""
 _MAIN_FILES = ("/etc/nftables.conf", "/etc/sysconfig/nftables.conf")
 
 
@@ -65,7 +67,7 @@ def _nft(host: HostFacts, firewall: Filter, opening: Opening) -> Iterator[Step]:
         for low, high in opening.ports:
             for port in {low, (low + high) // 2, high}:
                 chains = firewall.refusing(source, port, opening.own_as_seen_from(source))
-                refusing += [chain for chain in chains if chain not in refusing]
+                refusing += [chain for chain in chains if chain not in refusing and chain.key != OWN_CHAIN]
     for chain in refusing:
         if chain.table == "filter" and chain.name == "INPUT":  # made by iptables, which reads no rules of nft's
             sources = [source for source in opening.others if (":" in source) == (chain.family == "ip6")]

@@ -133,7 +133,7 @@ def create(storage: Storage, host: HostFacts) -> tuple[Change, ...]:
 
 def owner(storage: Storage, host: HostFacts, old: tuple[str, str] | None = None) -> Command:
     """Return what gives a volume's root its owner by name: numbers may be aligned earlier in the same plan."""
-    user, _, group = wanted_owner(host).partition(":")
+    user, _, group = wanted_owner(host, storage.path).partition(":")
     script = (
         'exec gluster --mode=script volume set "$1" storage.owner-uid "$(id -u "$2")" '
         'storage.owner-gid "$(getent group "$3" | cut -d: -f3)"'

@@ -13,7 +13,7 @@ from hotfoot.readiness.change import Change, Phase
 from hotfoot.readiness.facts import Facts, HostFacts
 from hotfoot.readiness.finding import Finding, Severity
 from hotfoot.readiness.gluster_told import Volume, bricks_down, healers_down, own_uuid, volumes
-from hotfoot.readiness.storage_owner import qemu_user
+from hotfoot.readiness.storage_owner import is_novas, qemu_user
 
 _QUORUM = {"cluster.quorum-type": ("auto", "fixed"), "cluster.server-quorum-type": ("server",)}
 """What keeps two halves of a broken network from writing one disk each in its own way; the first is set."""
@@ -199,16 +199,19 @@ def _owner(storage: Storage, volume: Volume, lead: HostFacts) -> Iterator[Findin
     old = volume.options.get("storage.owner-uid"), volume.options.get("storage.owner-gid")
     if old[0] is None or lead.identity is None:
         return
-    users = [lead.identity.user(name) for name in (qemu_user(lead)[0], "nova")]
+    # Where the path is Nova's, it belongs to nova alone; libvirt works as root, and any of the two will do.
+    names = ("nova",) if is_novas(lead, storage.path) else (qemu_user(lead)[0], "nova")
+    users = [lead.identity.user(name) for name in names]
     good = {str(user.uid): user.name for user in users if user}
     if not good or old[0] in good or old[0] == "0":
         return
     step = steps.owner(storage, lead, (old[0], old[1] or "0"))
+    whose = f"{'neither ' if len(good) > 1 else 'not '}{' nor '.join(good.values())}"
     yield Finding(
         code="glusterfs.volume-owner",
         severity=Severity.DANGEROUS,
         host=lead.host,
-        what=f"The root of {volume.name} belongs to number {old[0]}, which is neither QEMU's user nor nova.",
+        what=f"The root of {volume.name} belongs to number {old[0]}, which is {whose}.",
         evidence=f"storage.owner-uid is {old[0]}; "
         + ", ".join(f"{name} is {uid} on {lead.host}" for uid, name in good.items()),
         why="Each time a brick starts, the folder of instances gets this owner; Nova then cannot make files in it.",

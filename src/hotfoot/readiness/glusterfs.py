@@ -194,4 +194,5 @@ TOPIC = Topic(
     paths=(STATE, VOLUMES),
     units=(steps.UNIT,),
     packages=(SERVER_PACKAGE, *CLIENT_PACKAGES),
+    sections=("storage",),
 )

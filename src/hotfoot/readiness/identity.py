@@ -194,9 +194,9 @@ def _differs(
     others = listed(f"{each} {numbers[each][other]}" for each, other in role.names.items() if each != host.host)
     evidence = f"{letter} of {name}: {host.host} {now}; {others}" if others else f"{letter} of {name}: {now}"
     alike = [each for each, other in role.names.items() if numbers[each][other] == number]
-    declared = f", as on {listed(alike, most=3)}" if alike else ""
+    reason = f"as on {listed(alike, most=3)}" if alike else "which nobody else keeps on any host"
     if role.declared is not None:
-        declared = ", as the cluster file declares"
+        reason = "as the cluster file declares"
     if (kind, name) in wrong.stuck:
         sharing = [other for other, each in numbers[host.host].items() if each == now and other != name]
         yield Finding(
@@ -205,7 +205,7 @@ def _differs(
             host=host.host,
             what=f"On {host.host} the {kind} {name} has the same number as {listed(sharing)}.",
             evidence=f"{letter} {now}: {listed([name, *sharing])}",
-            why=f"{name} is to have {number} as on the other hosts, and nothing tells which files are whose.",
+            why=f"{name} is to have {number}, {reason}, and nothing tells which files are whose.",
             remedy=f"Give {listed(sharing)} on {host.host} another number, with the files that are theirs, then run"
             " `hotfoot prepare` again.",
         )
@@ -214,7 +214,7 @@ def _differs(
         code=f"identity.{role.key}-{letter}",
         severity=_severity(cluster),
         host=host.host,
-        what=f"{what} on {host.host} is to have {number}{declared}.",
+        what=f"{what} on {host.host} is to have {number}, {reason}.",
         evidence=evidence,
         why=_WHY.format(what=name),
         remedy=_remedy(host, name, kind, number),
@@ -342,4 +342,4 @@ def _give_to_nova(host: HostFacts, identity: IdentityFact, paths: list[str] | tu
     return tuple(Change(host=host.host, phase=Phase.IDENTITY, step=step) for step in steps)
 
 
-TOPIC = Topic(name="identity", title="Users and groups", judge=judge, packages=_NOVA_COMPUTE)
+TOPIC = Topic(name="identity", title="Users and groups", judge=judge, packages=_NOVA_COMPUTE, sections=("identity",))

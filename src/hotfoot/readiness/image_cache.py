@@ -15,7 +15,8 @@ from hotfoot.readiness.edit import SetKey, value_of
 from hotfoot.readiness.facts import Facts, HostFacts
 from hotfoot.readiness.finding import Finding, Severity, Topic
 from hotfoot.readiness.listing import listed
-from hotfoot.readiness.storage_owner import NOVA_CONF, runs_nova
+from hotfoot.readiness.nova_conf import NOVA_CONF
+from hotfoot.readiness.storage_owner import runs_nova
 
 DEFAULT = "_base"
 UNIT = "nova-compute.service"

@@ -12,8 +12,8 @@ from pathlib import PurePosixPath
 from hotfoot.cluster import Cluster
 from hotfoot.cluster.model import Storage
 from hotfoot.readiness.consoles import pinned
-from hotfoot.readiness.cpu import cpus_of
-from hotfoot.readiness.cpu_model import HostCpu, misfit
+from hotfoot.readiness.cpu import cpus_of, unfit
+from hotfoot.readiness.cpu_model import HostCpu
 from hotfoot.readiness.domain_xml import Domain, DomainDisk, read_domain
 from hotfoot.readiness.emulator import FIRMWARE, version_of
 from hotfoot.readiness.facts import Facts, FolderFact, HostFacts
@@ -43,7 +43,7 @@ def instance_findings(cluster: Cluster, facts: Facts, name: str) -> Mapping[str,
     source, domain = where(facts, name)
     cpus = cpus_of(facts)
     return {
-        host.host: tuple(_Judge(cluster, source, host, domain, cpus).all())
+        host.host: tuple(_Judge(cluster, facts, source, host, domain, cpus).all())
         for host in facts.hosts
         if host.host != source.host
     }
@@ -73,12 +73,13 @@ class _Judge:
     def __init__(
         self,
         cluster: Cluster,
+        facts: Facts,
         source: HostFacts,
         destination: HostFacts,
         domain: Domain,
         cpus: Mapping[str, HostCpu],
     ) -> None:
-        self.cluster, self.source, self.destination = cluster, source, destination
+        self.cluster, self.facts, self.source, self.destination = cluster, facts, source, destination
         self.domain, self.cpus = domain, cpus
 
     def all(self) -> Iterator[Finding]:
@@ -103,15 +104,15 @@ class _Judge:
 
     def _cpu(self) -> Iterator[Finding]:
         there = self.cpus.get(self.destination.host)
-        if there is not None and (why := misfit(self.domain.cpu, self.cpus.get(self.source.host), there)):
+        if there is not None and (why := unfit(self.facts, self.domain.cpu, self.cpus.get(self.source.host), there)):
             yield self._blocks(
                 "cpu",
                 what=f"The CPU of {self.domain.name} does not run on {self.destination.host}: {why}.",
                 evidence=f"mode {self.domain.cpu.mode or 'default'}, model {self.domain.cpu.model or 'the host'}; "
                 f"{self.destination.host} has {there.words()}",
                 why="A guest does not live through the loss of a CPU feature that it may use, and libvirt refuses.",
-                remedy="Give it a CPU that both hosts run (`hotfoot check --topic cpu` names it), from its next"
-                " start on.",
+                remedy="Give it a CPU that both hosts run, from its next start on: `hotfoot prepare --topic cpu`"
+                " declares one, and defines instances with it where cpu.instances in the cluster file says so.",
             )
 
     def _machine(self) -> Iterator[Finding]:
@@ -225,6 +226,38 @@ class _Judge:
             evidence=f"{disk.source} lies on no shared storage of the cluster file",
             why="A block migration takes as long as the disk is large, and needs the room at the destination.",
             remedy="None is needed; on shared storage only the memory moves.",
+        )
+        yield from self._no_pool(disk)
+
+    def _no_pool(self, disk: DomainDisk) -> Iterator[Finding]:
+        """Judge whether libvirt there can make the file that is copied; Nova makes it itself.
+
+        libvirt asks for an active pool whose target is the very folder (qemuMigrationDstPrecreateDisk).
+        """
+        libvirt = self.destination.libvirt
+        if self.domain.of_nova or libvirt is None or not libvirt.answers or libvirt.active_pools is None:
+            return
+        folder = str(PurePosixPath(disk.source).parent)
+        active = {name: libvirt.pools[name] for name in libvirt.active_pools if name in libvirt.pools}
+        if folder in (path.rstrip("/") or "/" for path in active.values()):
+            return
+        name = next((name for name, path in libvirt.pools.items() if path.rstrip("/") == folder), None)
+        there = f"; the pool {name} of that folder is not active" if name else ""
+        start = (
+            f"`virsh pool-start {name}`"
+            if name
+            else (
+                f"`virsh pool-define-as NAME dir --target {folder}`, `virsh pool-build NAME`, `virsh pool-start NAME`"
+            )
+        )
+        yield self._blocks(
+            "no-pool",
+            what=f"libvirt on {self.destination.host} cannot make the copy of {disk.target}: no active storage pool"
+            f" there has the folder {folder}.",
+            evidence=f"active pools: {listed(f'{pool} ({path})' for pool, path in active.items()) or 'none'}{there}",
+            why='The file is made in the pool of its folder; without one the move ends with "no storage pool with'
+            ' matching target path", unless a file of that size is there already.',
+            remedy=f"On {self.destination.host}: {start}, and `virsh pool-autostart {name or 'NAME'}`.",
         )
 
     def _read_only_file(self, disk: DomainDisk) -> Iterator[Finding]:

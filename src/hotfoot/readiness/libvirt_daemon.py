@@ -416,4 +416,5 @@ TOPIC = Topic(
     paths=(_LOCAL_SOCKET,),
     units=UNITS,
     packages=("libvirt-daemon-system", "libvirt-daemon", "libvirt-daemon-kvm", "libvirt-clients", "libvirt-client"),
+    sections=("libvirt",),
 )

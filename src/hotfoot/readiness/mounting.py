@@ -9,6 +9,7 @@ from hotfoot.cluster import Storage
 from hotfoot.readiness import fstab
 from hotfoot.readiness.change import Change, Command, EditFile, MakeFolder, Mount, Phase
 from hotfoot.readiness.facts import Facts, FolderFact, HostFacts, MountFact
+from hotfoot.readiness.mount_users import changes_to_wait
 
 
 def shared_mount(folder: FolderFact, storage: Storage) -> MountFact | None:
@@ -83,7 +84,7 @@ def changes_to_mount(storage: Storage, host: HostFacts, facts: Facts) -> tuple[C
     if folder is None or not (folder.exists or mounted):
         changes.append(Change(host=host.host, phase=Phase.STORAGE, step=MakeFolder(path=storage.path)))
     mount = Change(host=host.host, phase=Phase.STORAGE, step=Mount(path=storage.path, again=mounted))
-    return (*changes, *at_boot, mount, *first_access(storage, host.host))
+    return (*changes, *at_boot, mount, *first_access(storage, host.host), *changes_to_wait(storage, host))
 
 
 def first_access(storage: Storage, host: str) -> tuple[Change, ...]:

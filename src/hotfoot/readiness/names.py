@@ -327,4 +327,6 @@ def _s(names: Mapping[str, object]) -> str:
     return "" if len(names) == 1 else "s"
 
 
-TOPIC = Topic(name="names", title="Names and addresses", judge=judge, files=(hosts_file.PATH, PATHS))
+TOPIC = Topic(
+    name="names", title="Names and addresses", judge=judge, files=(hosts_file.PATH, PATHS), sections=("names",)
+)

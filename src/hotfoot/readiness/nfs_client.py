@@ -229,4 +229,5 @@ TOPIC = Topic(
     judge=judge,
     files=fstab.FILES,
     packages=PACKAGES,
+    sections=("storage",),
 )

@@ -89,7 +89,7 @@ def _folder(storage: Storage, host: HostFacts) -> Iterator[Finding]:
     folder = host.storage.folder(storage.folder) if host.storage else None
     if folder is None:
         return
-    name, path, owner = host.host, storage.folder, wanted_owner(host)
+    name, path, owner = host.host, storage.folder, wanted_owner(host, storage.path)
     if not folder.exists:
         step = MakeFolder(path=path, mode=0o755, owner=owner)
         yield Finding(
@@ -125,4 +125,5 @@ TOPIC = Topic(
     files=(*nfs_exports.FILES, idmapd.PATH),
     units=(UNIT,),
     packages=PACKAGES,
+    sections=("storage",),
 )

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from hotfoot.cluster import Cluster
+from hotfoot.cluster.text import ClusterText
 from hotfoot.readiness.facts import Facts
 from hotfoot.readiness.finding import Finding, Topic
 from hotfoot.readiness.judge import judge
@@ -29,12 +30,21 @@ class Outlook:
         return [(change.host, change.step.model_dump_json()) for change in self.plan.changes]
 
 
-def outlook(cluster: Cluster, facts: Facts, topics: Sequence[Topic], hosts: Sequence[str] | None = None) -> Outlook:
-    """Judge all hosts together, and plan; with ``hosts`` only what is found on those, and done on those."""
+def outlook(
+    cluster: Cluster,
+    facts: Facts,
+    topics: Sequence[Topic],
+    hosts: Sequence[str] | None = None,
+    declared: ClusterText | None = None,
+) -> Outlook:
+    """Judge all hosts together, and plan; with ``hosts`` only what is found on those, and done on those.
+
+    ``declared`` is the cluster file's text, which what concerns all hosts may change.
+    """
     findings = judge(cluster, facts, topics)
     if hosts:
         findings = concerning(findings, hosts)
-    planned = plan(findings, facts)
+    planned = plan(findings, facts, declared)
     if hosts:
         planned = Plan(
             changes=tuple(change for change in planned.changes if change.host in hosts),

@@ -7,10 +7,16 @@ from collections.abc import Iterable, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
+from hotfoot.cluster.declare_cpu import with_cpu
+from hotfoot.cluster.text import ClusterText
 from hotfoot.readiness.change import (
+    CONTROLLER,
     AlignIds,
     Change,
+    CloseFirewall,
     Command,
+    DeclareCpu,
+    DefineSecret,
     EditFile,
     Install,
     MakeCertificate,
@@ -20,6 +26,7 @@ from hotfoot.readiness.change import (
     MoveData,
     Phase,
     PutFile,
+    PutKeyring,
     Refresh,
     RemoveFile,
     SetMode,
@@ -70,8 +77,8 @@ class Plan(BaseModel):
     obstacles: tuple[Obstacle, ...] = ()
 
 
-def plan(findings: Iterable[Finding], facts: Facts) -> Plan:
-    """Merge the findings' changes.
+def plan(findings: Iterable[Finding], facts: Facts, declared: ClusterText | None = None) -> Plan:
+    """Merge the findings' changes; those of the cluster file only where it is given.
 
     Invariants: each file of a host is written at most once in a plan, by all edits that concern it, in its earliest
     phase; a step that several findings ask for is taken once; within a phase services are refreshed last; the same
@@ -87,18 +94,20 @@ def plan(findings: Iterable[Finding], facts: Facts) -> Plan:
     obstacles: list[Obstacle] = []
     for wishes in asked.values():
         first, code = wishes[0]
-        if first.host not in hosts:
-            continue
+        found: PlannedChange | None = None
         try:
-            found = _merged(wishes, hosts[first.host])
+            if isinstance(first.step, DeclareCpu):
+                found = _declaration(first.step, [each for _, each in wishes], declared) if declared else None
+            elif first.host in hosts:
+                found = _merged(wishes, hosts[first.host])
         except ValueError as error:
-            path = getattr(first.step, "path", "")
+            path = declared.path if declared and first.host == CONTROLLER else getattr(first.step, "path", "")
             obstacles.append(Obstacle(code=code, host=first.host, why=f"{path} cannot be edited: {error}."))
             continue
         if found is not None:
             planned.append(found)
     # A stable sort: steps of one phase and host keep the order in which their findings came.
-    planned.sort(key=lambda each: (each.phase, _place(each.step), order[each.host]))
+    planned.sort(key=lambda each: (each.phase, _place(each.step), order.get(each.host, 0)))
     return Plan(changes=tuple(planned), obstacles=tuple(obstacles))
 
 
@@ -135,6 +144,20 @@ def _merged(wishes: Sequence[tuple[Change, str]], facts: HostFacts) -> PlannedCh
         hows = {change.step.how for change in changes if isinstance(change.step, Refresh)}
         step = Refresh(unit=step.unit, how="restart" if "restart" in hows else "reload")
     return PlannedChange(host=facts.host, phase=phase, step=step, codes=codes, title=title(step))
+
+
+def _declaration(step: DeclareCpu, codes: Sequence[str], declared: ClusterText) -> PlannedChange:
+    new = with_cpu(declared.text, step.model, step.features)
+    return PlannedChange(
+        host=CONTROLLER,
+        phase=Phase.CLUSTER_FILE,
+        step=step,
+        codes=tuple(dict.fromkeys(codes)),
+        title=title(step),
+        diff=diff(str(declared.path), declared.text, new, around=0),  # what is beside it may hold a password
+        new_text=new,
+        old_sha256=declared.sha256,
+    )
 
 
 def _file(facts: HostFacts, phase: Phase, codes: tuple[str, ...], steps: Sequence[Step]) -> PlannedChange | None:
@@ -187,11 +210,12 @@ def _final(
     return PutFile(path=path, content=new, mode=mode or 0o644, owner=owner or "root:root", check=check)
 
 
-def diff(path: str, old: str, new: str | None) -> str:
-    """Return a unified diff, as diff -u prints it; empty where nothing differs."""
+def diff(path: str, old: str, new: str | None, around: int = 3) -> str:
+    """Return a unified diff, as diff -u prints it, with so many lines around; empty where nothing differs."""
     before, after = (text.splitlines(keepends=True) for text in (old, new or ""))
     names = (path if old else "/dev/null", path if new is not None else "/dev/null")
-    return "".join(line if line.endswith("\n") else line + "\n" for line in difflib.unified_diff(before, after, *names))
+    found = difflib.unified_diff(before, after, *names, n=around)
+    return "".join(line if line.endswith("\n") else line + "\n" for line in found)
 
 
 def title(step: Step) -> str:
@@ -234,9 +258,33 @@ def title(step: Step) -> str:
             return f"mount {step.path}{' again' if step.again else ''}"
         case MoveData():
             return f"move what is in {step.path} to {step.source}, keep the old in {step.keep}, and mount"
+        case (
+            MakeCertificate()
+            | MakeSshKey()
+            | PutKeyring()
+            | CloseFirewall()
+            | DefineSecret()
+            | DeclareCpu()
+            | Command()
+        ):
+            return _special_title(step)
+
+
+def _special_title(
+    step: MakeCertificate | MakeSshKey | PutKeyring | CloseFirewall | DefineSecret | DeclareCpu | Command,
+) -> str:
+    match step:
         case MakeCertificate():
             return f"issue certificates for {step.place}"
         case MakeSshKey():
             return f"make an SSH key for {step.user}"
+        case PutKeyring():
+            return f"write {step.path} with the key of {step.entity}"
+        case CloseFirewall():
+            return f"try the rules of {step.path}, and keep them once this machine is let in anew"
+        case DefineSecret():
+            return f"have libvirt hold the secret {step.uuid} ({step.kind}: {step.usage})"
+        case DeclareCpu():
+            return f"declare the CPU {step.model} in the cluster file"
         case Command():
             return step.title

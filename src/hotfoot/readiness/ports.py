@@ -131,4 +131,4 @@ def _own(address: str) -> bool:
     return address.startswith("127.") or address in ("::1", "localhost")
 
 
-TOPIC = Topic(name="ports", title="Ports between hosts", judge=judge)
+TOPIC = Topic(name="ports", title="Ports between hosts", judge=judge, sections=("proofs",))

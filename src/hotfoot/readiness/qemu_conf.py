@@ -248,4 +248,4 @@ def _range(ports: tuple[int, int]) -> str:
     return f"{ports[0]} to {ports[1]}"
 
 
-TOPIC = Topic(name="qemu_conf", title="QEMU's configuration", judge=judge, files=(QEMU_CONF,))
+TOPIC = Topic(name="qemu_conf", title="QEMU's configuration", judge=judge, files=(QEMU_CONF,), sections=("os",))

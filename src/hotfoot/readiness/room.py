@@ -72,4 +72,4 @@ def _room(host: HostFacts, folder: FolderFact, path: str, others: str) -> Iterat
         )
 
 
-TOPIC = Topic(name="room", title="Room for disks", judge=judge)
+TOPIC = Topic(name="room", title="Room for disks", judge=judge, sections=("storage",))

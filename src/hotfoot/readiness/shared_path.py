@@ -15,6 +15,7 @@ from hotfoot.readiness.data_move import below
 from hotfoot.readiness.facts import Facts, FolderFact, HostFacts, MountFact
 from hotfoot.readiness.finding import Finding, Severity, Topic
 from hotfoot.readiness.listing import listed
+from hotfoot.readiness.mount_users import FILES, UNITS, changes_to_wait, judge_users
 from hotfoot.readiness.mounting import (
     boot_entry,
     boot_line,
@@ -25,8 +26,9 @@ from hotfoot.readiness.mounting import (
     shared_mount,
     source_of,
 )
+from hotfoot.readiness.nova_conf import NOVA_CONF
 from hotfoot.readiness.shared_proof import judge_proofs, proven_same
-from hotfoot.readiness.storage_owner import NOVA_CONF, may_pass, qemu_user, runs_nova, wanted_owner
+from hotfoot.readiness.storage_owner import is_novas, may_pass, qemu_user, runs_nova
 
 _WHY_ONE = (
     "An instance migrates without its disks being copied only where source and destination see the same files; "
@@ -150,7 +152,12 @@ def _source(cluster: Cluster, storage: Storage, host: HostFacts, folder: FolderF
     if same_source(storage, mount.source, wanted, facts) or proven_same(storage.path, host.host, facts):
         return
     name = host.host
-    said = "the cluster file says" if storage.mount_source is not None else "most hosts have"
+    same = [
+        other.host
+        for other, seen in looked_at(storage, facts)
+        if (its := shared_mount(seen, storage)) and its.target == storage.path and its.source == wanted
+    ]
+    said = "the cluster file says" if storage.mount_source is not None else f"on {listed(same)} it is"
     changes = changes_to_mount(storage, host, facts)
     yield Finding(
         code="shared_path.other-source",
@@ -208,7 +215,7 @@ def _at_boot(storage: Storage, host: HostFacts, folder: FolderFact, facts: Facts
             evidence=f"{_mount_words(mount)}; neither /etc/fstab nor a mount unit mounts it at boot.",
             why="After a reboot instances would find an empty local folder, and new disks would be made in it.",
             remedy=remedy,
-            changes=change_at_boot(storage, host, facts),
+            changes=(*change_at_boot(storage, host, facts), *changes_to_wait(storage, host)),
         )
     elif entry is not None and not same_source(storage, entry.source, mount.source, facts):
         yield Finding(
@@ -221,6 +228,8 @@ def _at_boot(storage: Storage, host: HostFacts, folder: FolderFact, facts: Facts
             remedy=remedy,
             changes=() if entry.unit else change_at_boot(storage, host, facts),
         )
+    if entry is not None:
+        yield from judge_users(storage, host, entry)
 
 
 def _access(storage: Storage, host: HostFacts, folder: FolderFact) -> Iterator[Finding]:
@@ -242,30 +251,29 @@ def _access(storage: Storage, host: HostFacts, folder: FolderFact) -> Iterator[F
 
 
 def _owner(storage: Storage, facts: Facts, usable: set[str]) -> Iterator[Finding]:
-    """Nova makes files there as its own user; libvirt without Nova works as root, and any owner will do."""
+    """Nova makes files there as its own user; elsewhere libvirt works as root, and any owner will do."""
     for host, folder in looked_at(storage, facts):
-        if host.host not in usable or not runs_nova(host) or host.identity is None:
+        if host.host not in usable or host.identity is None or not is_novas(host, storage.path):
             continue
         nova = host.identity.user("nova")
         if nova is None or folder.uid == nova.uid:
             continue
         owner = host.owner_of(folder.uid, folder.gid)
+        # What QEMU may pass through as the owner, or by its group, it may not once both are Nova's.
+        passes = may_pass(host, qemu_user(host)[0], folder.mode, nova.uid, nova.gid)
+        mode = folder.mode | 0o011 if passes is False else None
+        step = SetMode(path=storage.path, owner="nova:nova", mode=mode)
         yield Finding(
             code="shared_path.owner",
-            severity=Severity.BLOCKS,
+            severity=Severity.BLOCKS if runs_nova(host) else Severity.DANGEROUS,
             host=host.host,
             what=f"{storage.path} belongs to {owner} on {host.host}, not to nova.",
             evidence=f"Owner {folder.uid}:{folder.gid} ({owner}), mode {folder.mode:04o}; nova is {nova.uid}.",
             why="nova-compute runs as nova and makes folders and lock files there; before a live migration the "
             "destination writes a file there to see whether the path is shared.",
-            remedy=f"chown {wanted_owner(host)} {storage.path} on one host, after nova has the same number on all.",
-            changes=(
-                Change(
-                    host=host.host,
-                    phase=Phase.STORAGE,
-                    step=SetMode(path=storage.path, owner=wanted_owner(host)),
-                ),
-            ),
+            remedy=f"chown nova:nova {storage.path}{f' and chmod {mode:04o} {storage.path}' if mode else ''} on one "
+            "host, after nova has the same number on all.",
+            changes=(Change(host=host.host, phase=Phase.STORAGE, step=step),),
         )
         return  # once: the others see the same folder
 
@@ -312,5 +320,7 @@ TOPIC = Topic(
     name="shared_path",
     title="Shared folder of instances",
     judge=judge,
-    files=(*fstab.FILES, NOVA_CONF),
+    files=(*fstab.FILES, NOVA_CONF, *FILES),
+    units=UNITS,
+    sections=("storage",),
 )

@@ -142,4 +142,5 @@ TOPIC = Topic(
     ),
     paths=("~migration/", "~migration/.ssh", "~migration/.ssh/id_*", "~migration/.ssh/authorized_keys"),
     units=_UNITS,
+    sections=("identity", "ssh"),
 )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from hotfoot.readiness.facts import HostFacts
+from hotfoot.readiness.nova_conf import NOVA_CONF, nova_conf
 
-NOVA_CONF = "/etc/nova/nova.conf"
+NOVA_HOME = "/var/lib/nova"
+"""Where Nova's packages have it keep what is its own; instances are in a folder below."""
 QEMU_USERS = (("libvirt-qemu", "kvm"), ("qemu", "qemu"))
 """User and group of QEMU on Debian and Ubuntu, and on Red Hat's systems: what libvirt is built with there."""
 
@@ -23,9 +25,17 @@ def runs_nova(host: HostFacts) -> bool:
     return file is not None and file.exists
 
 
-def wanted_owner(host: HostFacts) -> str:
-    """Return ``user:group`` that a new storage folder gets: Nova's where it is set up, else QEMU's."""
-    return "nova:nova" if runs_nova(host) else ":".join(qemu_user(host))
+def is_novas(host: HostFacts, path: str) -> bool:
+    """Whether a storage path is Nova's: there is a user nova, and it lies below its home or is its instances_path."""
+    if host.identity is None or host.identity.user("nova") is None:
+        return False
+    conf = nova_conf(host)
+    return f"{path}/".startswith(f"{NOVA_HOME}/") or (conf is not None and conf.instances_path == path)
+
+
+def wanted_owner(host: HostFacts, path: str) -> str:
+    """Return ``user:group`` that a storage path is to have: Nova's where it is Nova's, else QEMU's."""
+    return "nova:nova" if is_novas(host, path) else ":".join(qemu_user(host))
 
 
 def may_pass(host: HostFacts, user: str, mode: int, uid: int, gid: int) -> bool | None:

@@ -35,11 +35,12 @@ def topic_marks(
 ) -> dict[tuple[str, str], Mark]:
     """Return the mark of each topic on each host; a finding between two hosts counts for both.
 
-    A host that did not answer is not known, save for what was found about it all the same.
+    Not known where the host did not answer, or could not tell something that the topic judges by, save for what was
+    found all the same.
     """
-    silent = {silence.host for silence in facts.silent}
+    untold = {host: _untold(facts, host) for host in hosts}
     cells = {
-        (topic.name, host): Mark.UNKNOWN if host in silent or host not in facts.by_name else Mark.OK
+        (topic.name, host): Mark.OK if (lacks := untold[host]) is not None and not topic.needs & lacks else Mark.UNKNOWN
         for topic in topics
         for host in hosts
     }
@@ -49,6 +50,25 @@ def topic_marks(
             if cell in cells:
                 cells[cell] = worst((cells[cell], _MARKS[finding.severity]))
     return cells
+
+
+def _untold(facts: Facts, name: str) -> frozenset[str] | None:
+    """Return the sections that a host did not tell, or not wholly; None: it told nothing."""
+    host = facts.by_name.get(name)
+    if host is None or name in {silence.host for silence in facts.silent}:
+        return None
+    missing = {section.partition(".")[0] for section in host.failures}
+    if host.libvirt is None or not host.libvirt.answers:
+        missing.add("libvirt")
+    if len(facts.hosts) + len(facts.silent) > 1 and not _tried(facts, name):
+        missing.add("proofs")
+    return frozenset(missing)
+
+
+def _tried(facts: Facts, name: str) -> bool:
+    """Whether a host was tried with any other."""
+    pairs = facts.proofs.pairs if facts.proofs else ()
+    return any(name in (proof.source, proof.destination) for proof in pairs)
 
 
 def pair_marks(findings: Sequence[Finding], facts: Facts, hosts: Sequence[str]) -> dict[tuple[str, str], Mark]:

@@ -187,4 +187,5 @@ TOPIC = Topic(
     title="The host itself",
     judge=judge,
     files=(_MONOLITHIC[0], _MODULAR[0]),
+    sections=("os", "libvirt", "free_bytes"),
 )

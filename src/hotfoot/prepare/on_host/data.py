@@ -1,14 +1,15 @@
 """Data of a local folder moved onto the shared file system that takes its place: copied, compared, the old one kept."""
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import stat
 from contextlib import suppress
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import AbstractSet, Any, Dict, FrozenSet, Iterator, List, NamedTuple, Optional, Tuple
 
-from hotfoot.prepare.on_host.ledger import Act, Ledger, sync_folder
+from hotfoot.prepare.on_host.ledger import Act, Ledger, runs, sync_folder
 from hotfoot.prepare.on_host.mounts import (
     MOUNT_S,
     entry_of,
@@ -24,6 +25,7 @@ from hotfoot.prepare.on_host.systemd import reload_units
 
 _BLOCK = 1 << 20
 _NEW = ".hotfoot-moving"
+_ASIDE = "/run/hotfoot-move-"
 
 
 class Name(NamedTuple):
@@ -57,7 +59,11 @@ def move(ledger: Ledger, step: Dict[str, Any]) -> None:
         raise Trouble("{} is a mount of its own; unmount it first".format(below[0]))
     refuse_if_used(path)
     reload_units()
-    work = "/run/hotfoot-move-{}".format(ledger.run)
+    for _, target, _, _ in mounts():  # of a move that was killed: one at a time is at work on a host
+        if target.startswith(_ASIDE):
+            _unmount_aside(target)
+    work = _ASIDE + ledger.run
+    unfinished = _folders_of_killed(ledger, path)
     act = ledger.begin("move-data", path=path, keep=keep, work=work, mount=list(entry), copies="", shared=False)
     copies = ledger.side_file("copies-{}".format(act["id"]))
     try:
@@ -65,7 +71,7 @@ def move(ledger: Ledger, step: Dict[str, Any]) -> None:
         names = list(names_in(path))
         refuse_conflicts(path, work, names)
         _refuse_without_room(path, work, names)
-        copy_all(path, work, names, copies)
+        copy_all(path, work, names, copies, unfinished)
         _unmount_aside(work)
         refuse_if_used(path)
     except (Trouble, OSError) as error:
@@ -81,13 +87,19 @@ def move(ledger: Ledger, step: Dict[str, Any]) -> None:
 def take_back(ledger: Ledger, act: Act, force: bool) -> Optional[str]:
     """Bring the folder of before back, and remove the copies; returns why not.
 
-    Refused when a copy was changed since: the old data would take the place of newer.
+    Refused when a copy was changed since: the old data would take the place of newer. Refused, by force too, while an
+    instance has a copy open, on whatever host: QEMU holds a lock on every image that it uses.
     """
     path, keep, work = act["path"], act["keep"], act["work"]
     copies = ledger.side_file("copies-{}".format(act["id"]))
     if mounted_on(work) is None and os.path.exists(copies):
         _mount_aside(act)
     try:
+        used = list(locked(work, copies))
+        if used:
+            return "{} on the shared storage is in use; stop the instances that run from there".format(
+                ", ".join(used[:5])
+            )
         changed = list(changed_since(work, copies)) if os.path.lexists(keep) else []
         if changed and not force:
             told = ", ".join(changed[:5])
@@ -127,6 +139,18 @@ def _exchange(ledger: Ledger, act: Act) -> None:
             )
         )
     ledger.done(act)
+
+
+def _folders_of_killed(ledger: Ledger, path: str) -> FrozenSet[str]:
+    """Return the folders that killed moves of this path made: their modes and owners are yet to be given."""
+    found: List[str] = []
+    for name in runs(ledger.home):
+        other = Ledger(name, ledger.home)
+        for act in other.acts():
+            if act["act"] == "move-data" and act["path"] == path and "done" not in act:
+                copies = other.side_file("copies-{}".format(act["id"]))
+                found.extend(each for each, digest in _listed(copies) if digest == "folder")
+    return frozenset(found)
 
 
 def names_in(folder: str) -> Iterator[Name]:
@@ -177,8 +201,13 @@ def _refuse_without_room(source: str, target: str, names: List[Name]) -> None:
         )
 
 
-def copy_all(source: str, target: str, names: List[Name], copies: str) -> None:
-    """Copy what the target does not have, each name noted in the file ``copies`` before it is made."""
+def copy_all(
+    source: str, target: str, names: List[Name], copies: str, unfinished: AbstractSet[str] = frozenset()
+) -> None:
+    """Copy what the target does not have, each name noted in the file ``copies`` before it is made.
+
+    ``unfinished`` are folders that an earlier copy made and did not come to the end of.
+    """
     folders: List[Tuple[str, str]] = []
     with open(copies, "a", encoding="ascii") as listed:
 
@@ -190,6 +219,8 @@ def copy_all(source: str, target: str, names: List[Name], copies: str) -> None:
         for name in names:
             old, new = os.path.join(source, name.path), os.path.join(target, name.path)
             if os.path.lexists(new):
+                if name.path in unfinished and stat.S_ISDIR(name.found.st_mode):
+                    folders.append((old, new))
                 continue
             if stat.S_ISDIR(name.found.st_mode):
                 note(name.path, "folder")
@@ -284,10 +315,21 @@ def changed_since(target: str, copies: str) -> Iterator[str]:
     """Yield the copied files that are gone or of other content by now."""
     for path, digest in _listed(copies):
         there = os.path.join(target, path)
-        if digest in ("folder", "part") or digest.startswith("link "):
+        if not _is_file(digest):
             continue
         if not os.path.isfile(there) or _digest(there) != digest:
             yield path
+
+
+def locked(target: str, copies: str) -> Iterator[str]:
+    """Yield the copied files that somebody holds a lock on, here or on another host."""
+    for path in dict.fromkeys(path for path, digest in _listed(copies) if _is_file(digest)):
+        with suppress(FileNotFoundError), open(os.path.join(target, path), "r+b") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno in (errno.EAGAIN, errno.EACCES):
+                    yield path
 
 
 def remove_copies(target: str, copies: str) -> None:
@@ -306,6 +348,10 @@ def remove_copies(target: str, copies: str) -> None:
                 os.unlink(there)
     with suppress(FileNotFoundError):
         os.unlink(copies)
+
+
+def _is_file(digest: str) -> bool:
+    return digest not in ("folder", "part") and not digest.startswith("link ")
 
 
 def _digest(path: str) -> str:

@@ -15,7 +15,20 @@ from functools import partial
 from itertools import groupby
 from typing import Any, Callable, Dict, List, Optional
 
-from hotfoot.prepare.on_host import commands, data, files, ids, keys, mounts, packages, paths, refresh, units
+from hotfoot.prepare.on_host import (
+    closing,
+    commands,
+    data,
+    files,
+    ids,
+    keys,
+    mounts,
+    packages,
+    paths,
+    refresh,
+    secret,
+    units,
+)
 from hotfoot.prepare.on_host.ledger import Act, Ledger, lock, runs
 from hotfoot.prepare.on_host.programs import Trouble, run
 from hotfoot.prepare.on_host.systemd import reload_units
@@ -32,7 +45,14 @@ def main() -> None:
     for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):  # the end of the input is what counts
         signal.signal(signum, signal.SIG_IGN)
     request = json.loads(_line())
-    doing = {"apply": _apply, "undo": _undo, "finish": _finish, "runs": _runs, "certificates": _certificates}
+    doing = {
+        "apply": _apply,
+        "undo": _undo,
+        "finish": _finish,
+        "confirm": _confirm,
+        "runs": _runs,
+        "certificates": _certificates,
+    }
     try:
         if os.getuid() != 0:
             raise Trouble("changing this host needs root; give ssh.user root, or sudo: true, in the cluster file")
@@ -90,6 +110,9 @@ def _step(ledger: Ledger, order: Dict[str, Any], request: Dict[str, Any]) -> Opt
         "move-data": partial(data.move, ledger, step),
         "certificate": partial(keys.put_certificates, ledger, order),
         "ssh-key": partial(keys.make_ssh_key, ledger, step),
+        "keyring": partial(keys.put_keyring, ledger, order),
+        "secret": partial(secret.define, ledger, order),
+        "close-firewall": partial(closing.close_firewall, ledger, step),
         "command": partial(commands.command, ledger, step),
     }  # type: Dict[str, Callable[[], Optional[Dict[str, str]]]]
     if step["do"] not in doing:
@@ -106,6 +129,7 @@ def _undo(request: Dict[str, Any]) -> None:
     ledger.open()
     force = bool(request.get("force"))
     _refuse_if_built_upon(ledger, force)
+    written: List[str] = []
     for _, acts in groupby(ledger.acts(), key=lambda act: (act["stage"], act["n"])):
         mine = [act for act in acts if act["stage"] == request["stage"] and not _waits(act)]
         if not mine:
@@ -119,8 +143,11 @@ def _undo(request: Dict[str, Any]) -> None:
                 problems.append(problem)
             elif act["act"] != "mount":  # that is taken back once fstab is, too
                 ledger.undone(act)
+        written += [act["path"] for act in mine if act["act"] == "file"]
         kinds = sorted({act["act"] for act in mine})
         _say(title=mine[0]["title"], state="left" if problems else "undone", problem="; ".join(problems), acts=kinds)
+    if refresh.needs_daemon_reload(written):  # or a service that starts now would mount again what it required
+        reload_units()
     held.close()
     _say(ended=True)
 
@@ -143,6 +170,10 @@ def _take_back(ledger: Ledger, act: Act, force: bool, stop_processes: bool) -> O
         return mounts.take_back(act)
     if kind == "move-data":
         return data.take_back(ledger, act, force)
+    if kind == "closed":
+        return closing.take_back(act)
+    if kind == "secret":
+        return secret.take_back(ledger, act, force)
     if kind == "command":
         return commands.take_back(act)
     return "this version does not know how to take back {!r}".format(kind)
@@ -214,8 +245,10 @@ def _refuse_if_built_upon(ledger: Ledger, force: bool) -> None:
 def _thing(act: Act) -> str:
     """Name what an act changed, empty where runs do not get in each other's way."""
     kind = act["act"]
-    if kind in ("file", "outside", "mount"):
+    if kind in ("file", "outside", "mount", "move-data"):
         return str(act["path"])
+    if kind == "secret":
+        return "the secret {}".format(act["uuid"])
     return "the numbers of users" if kind == "ids" else ""
 
 
@@ -232,6 +265,12 @@ def _runs(request: Dict[str, Any]) -> None:
             stages=sorted({act["stage"] for act in acts}),
             titles=list(dict.fromkeys(act["title"] for act in acts[::-1])),
         )
+    _say(ended=True)
+
+
+def _confirm(request: Dict[str, Any]) -> None:
+    """Keep the firewall's new rules: that this is asked shows that the controller is let in."""
+    closing.confirm(request["table"], request["mark"])
     _say(ended=True)
 
 
