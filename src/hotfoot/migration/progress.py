@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
+from hotfoot.migration.outlook import Outlook
 from hotfoot.migration.sample import JobSample, Phase
-from hotfoot.sizes import human_bytes, human_rate
+from hotfoot.sizes import human_bytes
 
 _RANK = {phase: rank for rank, phase in enumerate(Phase)}  # as a migration passes through them
 _RANK[Phase.SWITCHING_OVER] = _RANK[Phase.COPYING_MEMORY]  # nothing remains, until the next iteration begins
 _MOST_PERCENT = 99.0  # all is copied at the end of each iteration, and yet the next may follow
+_WITHOUT_END = (Phase.PREPARING, Phase.FINISHING, Phase.ABORTING)  # of which nothing is left to be reckoned
 _CONVERGING = (Phase.COPYING_MEMORY, Phase.SWITCHING_OVER)  # the instance still runs on the source and writes
 
 
@@ -33,9 +35,9 @@ class Progress:
     throughput_bytes_per_s: int | None = None
     elapsed_ms: int = 0
     left_ms: int | None = None
-    """Until the expected end, if the instance goes on as it does: remaining / (throughput - dirty rate)."""
+    """Until the expected end, if the instance goes on as it does: see ``outlook``."""
     left_is_least: bool = False
-    """Before the first iteration is over the dirty rate is not known: ``left_ms`` is then a lower bound."""
+    """Without a forecast the dirty rate is not known before the first iteration is over: a lower bound till then."""
     obstacle: str | None = None
     """Why no end can be expected."""
     downtime_ms: int | None = None
@@ -48,6 +50,8 @@ class Progress:
     memory_remaining_bytes: int = 0
     disk_remaining_bytes: int = 0
     least_remaining_bytes: int | None = None
+    outlook: Outlook = field(default_factory=Outlook)
+    """Begins with the forecast, where there is one."""
 
     def advance(self, sample: JobSample) -> Progress:
         """Return the progress after one more look at the migration."""
@@ -74,7 +78,14 @@ class Progress:
             share = 100 * (1 - remaining / total) if total else 0.0
             percent = max(percent, min(share, 100.0 if phase == Phase.FINISHING else _MOST_PERCENT))
         running_here = phase in _CONVERGING and bool(remaining)
-        left_ms, obstacle = _outlook(phase, remaining, (dirty or 0) if running_here else 0, throughput)
+        elapsed = max(self.elapsed_ms, sample.elapsed_ms)
+        outlook, left_ms, obstacle = self.outlook, None, None
+        if running_here and remaining is not None:
+            outlook = outlook.look(iteration, remaining, elapsed, sample.throughput_bytes_per_s, dirty)
+            left_ms = outlook.left_ms(remaining, sample.memory_processed_bytes)
+            obstacle = outlook.obstacle(dirty)
+        elif remaining is not None and throughput and phase not in _WITHOUT_END:
+            left_ms = round(1000 * remaining / throughput)
         return Progress(
             phase=phase,
             iteration=iteration,
@@ -83,9 +94,9 @@ class Progress:
             percent=percent,
             dirty_rate_bytes_per_s=dirty,
             throughput_bytes_per_s=throughput,
-            elapsed_ms=max(self.elapsed_ms, sample.elapsed_ms),
+            elapsed_ms=elapsed,
             left_ms=left_ms,
-            left_is_least=left_ms is not None and running_here and dirty is None,
+            left_is_least=left_ms is not None and running_here and outlook.rest_ms is None,
             obstacle=obstacle,
             downtime_ms=sample.downtime_ms,
             throttle_percent=sample.throttle_percent,
@@ -95,7 +106,12 @@ class Progress:
             memory_remaining_bytes=memory,
             disk_remaining_bytes=disk,
             least_remaining_bytes=least,
+            outlook=outlook,
         )
+
+    def with_downtime_limit(self, downtime_limit_ms: int) -> Progress:
+        """Go on with another downtime limit, from the next iteration on."""
+        return replace(self, outlook=self.outlook.with_downtime_limit(downtime_limit_ms))
 
     def _why_more(self, phase: Phase, iteration: int, memory: int, disk: int) -> str:
         grown = memory - self.memory_remaining_bytes
@@ -110,16 +126,3 @@ class Progress:
         if iteration > 1:
             return f"iteration {iteration}: the guest rewrote {human_bytes(grown)} more than was sent"
         return f"the guest uses {human_bytes(grown)} more memory than was known"
-
-
-def _outlook(phase: Phase, remaining: int | None, dirty: int, throughput: int | None) -> tuple[int | None, str | None]:
-    """Return the time left in ms, or why there is no end in sight; both None as long as nothing is known.
-
-    The dirty rate (bytes/s; 0 where it no longer matters) works against the throughput: 100 MiB that remain
-    at 60 MiB/s take 2.5 s if the instance dirties 20 MiB/s, and for ever if it dirties 60 MiB/s.
-    """
-    if remaining is None or not throughput or phase in (Phase.PREPARING, Phase.FINISHING, Phase.ABORTING):
-        return None, None
-    if dirty >= throughput:
-        return None, f"not converging: dirties {human_rate(dirty)}, sends {human_rate(throughput)}"
-    return round(1000 * remaining / (throughput - dirty)), None

@@ -1,0 +1,86 @@
+"""The dirty curve: concave, growing with what is measured, and bounded by what is not known."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from hotfoot.migration.dirty_curve import SAMPLE_BYTES, DirtyCurve, DirtyPoint, fit
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+curves = st.builds(
+    DirtyCurve,
+    st.floats(0, 10 * GIB),
+    st.one_of(st.just(math.inf), st.floats(0, 64 * GIB)),
+    st.one_of(st.just(math.inf), st.floats(0, 64 * GIB)),
+)
+moments = st.floats(0, 3600)
+
+
+def exact(period_s: float, dirtied_mib: float) -> DirtyPoint:
+    return DirtyPoint(period_s, dirtied_mib * MIB, 0.01 * MIB)
+
+
+@given(curves, moments, moments)
+def test_it_never_falls_and_rises_ever_slower(curve: DirtyCurve, one: float, other: float) -> None:
+    first, last = sorted((one, other))
+    assert curve.within(first) <= curve.within(last) <= min(curve.rate_bytes_per_s * last, curve.most_bytes) * 1.001
+    middle = curve.within((first + last) / 2)
+    assert middle >= (curve.within(first) + curve.within(last)) / 2 * 0.999
+
+
+@given(curves, moments, st.floats(0, 99))
+def test_a_slowed_guest_writes_no_more(curve: DirtyCurve, seconds: float, percent: float) -> None:
+    assert curve.slowed(percent).within(seconds) <= curve.within(seconds)
+
+
+def test_points_on_a_line_are_a_line_without_an_end() -> None:
+    curve = fit([exact(1, 20), exact(4, 80)], GIB).expected
+    assert curve.rate_bytes_per_s == pytest.approx(20 * MIB, rel=0.01)
+    assert curve.working_set_bytes == math.inf
+
+
+def test_a_working_set_is_found_from_two_periods() -> None:
+    told = [exact(t, 100 * (1 - math.exp(-30 * t / 100))) for t in (1, 6)]
+    curve = fit(told, GIB).expected
+    assert curve.rate_bytes_per_s == pytest.approx(30 * MIB, rel=0.1)
+    assert curve.working_set_bytes == pytest.approx(100 * MIB, rel=0.1)
+
+
+def test_no_more_is_dirty_than_is_used() -> None:
+    assert fit([exact(1, 20), exact(4, 80)], 100 * MIB).expected.within(60) == 100 * MIB
+
+
+def test_one_point_leaves_open_whether_it_goes_on() -> None:
+    found = fit([exact(1, 20)], GIB)
+    assert found.low.within(60) < 25 * MIB
+    assert found.high.within(40) > 700 * MIB
+
+
+def test_what_was_sampled_is_the_less_certain_the_fewer_pages_it_was() -> None:
+    small, large = (DirtyPoint.sampled(1, 20, memory) for memory in (128 * MIB, 16 * GIB))
+    assert small.dirtied_bytes == large.dirtied_bytes == 20.5 * MIB
+    idle = DirtyPoint.sampled(1, 0, 128 * MIB)
+    assert idle.dirtied_bytes == 0
+    assert idle.error_bytes >= SAMPLE_BYTES
+
+
+def test_without_a_point_there_is_no_curve() -> None:
+    with pytest.raises(ValueError, match="needs a measured point"):
+        fit([], GIB)
+
+
+@given(
+    st.lists(st.builds(DirtyPoint, st.floats(0.5, 20), st.floats(0, GIB), st.floats(MIB, 50 * MIB)), min_size=1),
+    moments,
+)
+def test_every_measurement_gives_curves(points: list[DirtyPoint], seconds: float) -> None:
+    found = fit(points, GIB)
+    assume(points)
+    for curve in (found.low, found.expected, found.high):
+        assert 0 <= curve.within(seconds) <= GIB
