@@ -37,3 +37,12 @@ def test_it_tells_the_addresses_of_the_host() -> None:
     done = subprocess.run(["sh", "-c", question([], [])], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert set(answer(done.stdout).addresses) == mine
+
+
+def test_it_tells_whether_userfaultfd_may_be_used() -> None:
+    done = subprocess.run(["sh", "-c", question([], [])], capture_output=True, text=True, check=True)
+    sysctl, device = Path("/proc/sys/vm/unprivileged_userfaultfd"), Path("/dev/userfaultfd")
+    for_all = sysctl.exists() and sysctl.read_text().strip() == "1"
+    by_device = device.exists() and bool(device.stat().st_mode & 0o006 == 0o006)
+    group = device.exists() and device.stat().st_mode & 0o060 == 0o060 and device.group() != "root"
+    assert answer(done.stdout).userfaultfd is (for_all or by_device or group)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import libvirt
 import pytest
 
@@ -11,6 +13,7 @@ from hotfoot.cloud.libvirt_order import flags, parameters
 from hotfoot.cloud.libvirt_uri import Endpoint, controller_uri, peer_uri, stream_uri
 from hotfoot.cloud.neighbours import addresses_of
 from hotfoot.migration.options import MigrationOptions, Mode, Order
+from hotfoot.migration.policy import Throttle
 from hotfoot.migration.sample import Phase
 
 
@@ -51,6 +54,15 @@ def test_no_order_is_ever_unsafe_and_a_transient_instance_leaves_no_definition()
         assert flags(order) & libvirt.VIR_MIGRATE_LIVE
         assert flags(order) & libvirt.VIR_MIGRATE_PEER2PEER
     assert not flags(_order(persistent=False)) & libvirt.VIR_MIGRATE_PERSIST_DEST
+
+
+def test_post_copy_and_throttling_are_asked_for_only_where_the_order_has_them() -> None:
+    plain = _order()
+    assert not flags(plain) & (libvirt.VIR_MIGRATE_POSTCOPY | libvirt.VIR_MIGRATE_AUTO_CONVERGE)
+    able = replace(plain, post_copy=True, throttle=Throttle(first=20, rung=15, top=50))
+    assert flags(able) & libvirt.VIR_MIGRATE_POSTCOPY
+    assert flags(able) & libvirt.VIR_MIGRATE_AUTO_CONVERGE
+    assert parameters(able) == {"auto_converge.initial": 20, "auto_converge.increment": 15}
 
 
 def test_a_block_order_names_the_disks_that_are_copied() -> None:

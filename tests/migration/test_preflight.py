@@ -13,6 +13,7 @@ from hotfoot.inventory import Disk, Host, Instance, InstanceState, Interface, Sn
 from hotfoot.migration.destination import rank
 from hotfoot.migration.facts import DeclaredStorage, FileSight, HostFiles, PairFacts
 from hotfoot.migration.options import MigrationOptions, Mode
+from hotfoot.migration.policy import BUILT_IN
 from hotfoot.migration.preflight import Verdict, check_pair, check_snapshot
 from hotfoot.migration.selection import check_host, find_instance
 from hotfoot.migration.sharing import LOCAL_FS, SHARED_FS, Sharing, judge
@@ -61,6 +62,50 @@ def test_one_file_on_both_is_a_live_migration() -> None:
     assert verdict.obstacles == ()
     assert verdict.order is not None
     assert (verdict.mode, verdict.order.copied_disks) == (Mode.LIVE, ())
+
+
+MUST_FINISH = MigrationOptions(policy=BUILT_IN["must-finish"])
+
+
+def _with_userfaultfd(facts: PairFacts, able: bool | None = True) -> PairFacts:
+    return replace(facts, destination_files=replace(facts.destination_files, userfaultfd=able))
+
+
+def test_post_copy_is_prepared_where_policy_and_destination_allow_it() -> None:
+    order = _verdict(_with_userfaultfd(_facts(SHARED, SHARED)), MUST_FINISH).order
+    assert order is not None
+    assert order.post_copy
+    assert order.throttle is None, "it comes after post-copy, and would begin at once"
+    balanced = _verdict(_with_userfaultfd(_facts(SHARED, SHARED))).order
+    assert balanced is not None
+    assert not balanced.post_copy
+    assert balanced.throttle is not None
+
+
+@pytest.mark.parametrize(
+    ("able", "options", "words"),
+    [
+        (False, MUST_FINISH, "may not use userfaultfd"),
+        (None, MUST_FINISH, "is not known"),
+        (True, replace(MUST_FINISH, parallel=2), "needs QEMU 10.1.0"),
+    ],
+)
+def test_without_its_preconditions_post_copy_is_left_out_with_the_reason(
+    able: bool | None, options: MigrationOptions, words: str
+) -> None:
+    verdict = _verdict(_with_userfaultfd(_facts(SHARED, SHARED), able), options)
+    assert verdict.order is not None
+    assert not verdict.order.post_copy
+    assert verdict.order.throttle is not None, "the next step takes its place"
+    assert any(words in remark for remark in verdict.remarks)
+
+
+def test_post_copy_is_not_prepared_where_disks_are_copied_too() -> None:
+    facts = replace(_facts(LOCAL, GONE), pool_folders=frozenset({"/var/lib/nova/instances"}))
+    order = _verdict(_with_userfaultfd(facts), MUST_FINISH).order
+    assert order is not None
+    assert order.copied_disks
+    assert not order.post_copy
 
 
 def test_a_local_disk_is_copied_where_a_pool_can_make_it() -> None:

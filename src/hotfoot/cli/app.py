@@ -12,7 +12,7 @@ from collections.abc import Callable
 import typer
 
 from hotfoot import __version__
-from hotfoot.cli import check, cluster, init, inventory, lab, migrate, prepare, watch
+from hotfoot.cli import check, cluster, forecast, history, init, inventory, lab, migrate, prepare, watch
 from hotfoot.errors import HotfootError
 
 app = typer.Typer(
@@ -33,9 +33,12 @@ _COMMANDS: dict[Callable[..., None], str] = {
     inventory.show: "Show one instance: disks, network, address.",
     check.check: "Say what stands in the way of migrations.",
     prepare.prepare: "Mend it: show, ask, do, check again.",
+    forecast.forecast: "Say what a migration would take.",
     migrate.migrate: "Move a running instance, and prove it.",
     migrate.abort: "Stop a migration.",
     watch.watch: "Show all running migrations, live.",
+    history.history: "Show what was moved, and how it went.",
+    history.report: "Write one migration as a page with curves.",
 }
 for command, words in _COMMANDS.items():
     app.command(short_help=words)(command)

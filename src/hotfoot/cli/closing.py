@@ -80,6 +80,10 @@ def print_plan(preparation: Preparation) -> None:
         rows.append(("mode", f"{verdict.mode} migration"))
         rows.append(("memory", f"{human_bytes(instance.memory_bytes)}; {free} are free on {verdict.destination}"))
         rows += [("", words) for words in verdict.order.in_words()]
+        if told := preparation.forecast:
+            rows.append(("forecast", told.in_words()))
+        elif preparation.no_forecast:
+            rows.append(("forecast", f"none: {preparation.no_forecast}"))
         seat = preparation.seat
         rows.append(("watched", f"{seat.address} by {seat.method}" if seat else "no: no address of it answers here"))
         rows += [("not to", f"{name}: {why}") for name, why in preparation.passed_over]
@@ -109,4 +113,5 @@ def plan_json(preparation: Preparation) -> dict[str, object]:
         "obstacles": list(verdict.obstacles),
         "remarks": list(verdict.remarks),
         "passed_over": dict(preparation.passed_over),
+        "forecast": preparation.forecast.as_json() if preparation.forecast else None,
     }

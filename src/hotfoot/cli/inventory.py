@@ -94,8 +94,8 @@ def show(
     from hotfoot.migration.selection import find_instance
     from hotfoot.sizes import human_bytes
 
-    async def work(_cluster: Cluster, cloud: LibvirtCloud) -> tuple[Instance, tuple[str, ...], HostFiles]:
-        found = find_instance(await cloud.look(), instance, from_host)
+    async def work(declared: Cluster, cloud: LibvirtCloud) -> tuple[Instance, tuple[str, ...], HostFiles]:
+        found = find_instance(await _look(declared, cloud), instance, from_host)
         addresses = await cloud.addresses(found) if found.running else ()
         return found, addresses, await cloud.disk_files(found)
 
@@ -123,7 +123,11 @@ def show(
         typer.echo(f"  {label:<12}{value}")
 
 
-async def _look(_cluster: Cluster, cloud: LibvirtCloud) -> Snapshot:
+async def _look(declared: Cluster, cloud: LibvirtCloud) -> Snapshot:
+    """Look, having told what became of migrations whose Hotfoot was killed."""
+    from hotfoot.cli.orphans import tell_orphans
+
+    await tell_orphans(declared, cloud)
     return await cloud.look()
 
 

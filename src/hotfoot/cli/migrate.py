@@ -7,23 +7,28 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hotfoot.cli.options import ClusterOption, JsonOption
-from hotfoot.cli.session import with_cloud
+from hotfoot.cli.session import survey_of, with_cloud
 from hotfoot.errors import ExitStatus, HotfootError
 
 if TYPE_CHECKING:
     from hotfoot.cli.live import LiveView
     from hotfoot.cloud.libvirt_cloud import LibvirtCloud
-    from hotfoot.cluster import Cluster, Policy
-    from hotfoot.migration.options import MigrationOptions
+    from hotfoot.cluster import Cluster
+    from hotfoot.journal.following import Following
+    from hotfoot.journal.keeping import Keeping
+    from hotfoot.migration.action import Action
+    from hotfoot.migration.options import Order
     from hotfoot.migration.prepare import Preparation, Request
     from hotfoot.migration.result import MigrationResult
     from hotfoot.migration.run import Run
     from hotfoot.migration.sample import JobSample
+    from hotfoot.migration.survey import Survey
 
 InstanceArgument = Annotated[str, typer.Argument(help="Name, UUID, or the first digits of the UUID.")]
 FromOption = Annotated[str | None, typer.Option("--from", help="The host it is on, if several instances fit.")]
@@ -48,7 +53,18 @@ def migrate(
     compress: Annotated[
         bool | None, typer.Option("--compress/--no-compress", help="Compress the memory stream.")
     ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="gentle, balanced, must-finish, large-memory, or one of your own."),
+    ] = None,
+    max_downtime: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Greatest downtime limit, such as 500ms.")
+    ] = None,
+    deadline: Annotated[str | None, typer.Option(metavar="TIME", help="When it must have ended, such as 10m.")] = None,
     watch: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Address to watch for the outage.")] = None,
+    no_forecast: Annotated[
+        bool, typer.Option("--no-forecast", help="Measure nothing beforehand, and start some seconds earlier.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would happen, and what stands in the way.")
     ] = False,
@@ -56,6 +72,18 @@ def migrate(
     as_json: JsonOption = False,
 ) -> None:
     """Move a running instance to another host, watch it from outside, and prove the result."""
+    from hotfoot.cli.asked import Asked
+
+    asked = Asked(
+        block=block,
+        native_tls=native_tls,
+        bandwidth=bandwidth,
+        parallel=parallel,
+        compress=compress,
+        policy=policy,
+        max_downtime=max_downtime,
+        deadline=deadline,
+    )
 
     async def work(declared: Cluster, cloud: LibvirtCloud) -> ExitStatus:
         from hotfoot.migration.facts import DeclaredStorage
@@ -65,13 +93,15 @@ def migrate(
             instance=instance,
             destination=destination,
             from_host=from_host,
-            options=_options(declared.policy, block, native_tls, bandwidth, parallel, compress),
+            options=asked.options(declared),
+            options_of=asked.options_of(declared),
             watch_address=watch,
             storage=tuple(DeclaredStorage(storage.path, storage.shared) for storage in declared.storage),
         )
+        survey = None if no_forecast else survey_of(declared, cloud)
         if dry_run:
-            return await _plan(cloud, request, as_json=as_json)
-        result = await _Command(cloud, request).run()
+            return await _plan(cloud, request, survey, as_json=as_json)
+        result = await _Command(cloud, declared, request, survey).run()
         _print(result, as_json=as_json)
         return result.status
 
@@ -87,14 +117,17 @@ def abort(
 ) -> None:
     """Stop the migration of an instance; it goes on running on its source."""
 
-    async def work(_declared: Cluster, cloud: LibvirtCloud) -> tuple[str, str, bool]:
+    async def work(declared: Cluster, cloud: LibvirtCloud) -> tuple[str, str, bool]:
+        from hotfoot.cli.orphans import tell_orphans
         from hotfoot.migration import abort as aborting
         from hotfoot.migration.selection import find_instance
 
         found = find_instance(await cloud.look(), instance, from_host)
         if dry_run:
             return found.name, found.host, await cloud.job(found.host, found.uuid) is not None
-        return found.name, found.host, await aborting.abort(cloud, found)
+        stopped = await aborting.abort(cloud, found)
+        await tell_orphans(declared, cloud, stopped=found.uuid if stopped else None)
+        return found.name, found.host, stopped
 
     name, host, stopped = with_cloud(cluster, work)
     if as_json:
@@ -112,41 +145,67 @@ def abort(
 class _Command:
     """One ``hotfoot migrate`` on the terminal: the live view, and what Ctrl-C does."""
 
-    def __init__(self, cloud: LibvirtCloud, request: Request) -> None:
+    def __init__(self, cloud: LibvirtCloud, declared: Cluster, request: Request, survey: Survey | None) -> None:
         self._cloud = cloud
+        self._declared = declared
         self._request = request
-        self._run: Run | None = None
+        self._survey = survey
+        self._preparation: Preparation | None = None
+        self._keeping: Keeping | None = None
+        self._run: Run | Following | None = None
         self._view: LiveView | None = None
         self._leave_word = "Left at once: nothing had been started."
         self._signals = 0
 
     async def run(self) -> MigrationResult:
         """Prepare and move; whatever stands in the way becomes a result too."""
-        from hotfoot.migration.prepare import prepare
-
         loop = asyncio.get_running_loop()
-        preparing = asyncio.ensure_future(prepare(self._cloud, self._request))
+        preparing = asyncio.ensure_future(self._prepare())
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._interrupt, preparing)
         try:
-            preparation = await preparing
+            preparation, keeping = await preparing
         except asyncio.CancelledError:
-            return self._refused(ExitStatus.ABORTED, "Stopped as you asked, before anything was started.")
+            if self._keeping:
+                await self._keeping.give_back()
+            return self._result(ExitStatus.ABORTED, "Stopped as you asked, before anything was started.")
         except HotfootError as error:
-            return self._refused(error.status, str(error))
-        return await self._move(preparation)
+            return await self._refuse(error.status, str(error))
+        verdict = preparation.verdict
+        if verdict.order is None:
+            return await self._pick_up(keeping) or await self._refuse(ExitStatus.REFUSED, " ".join(verdict.obstacles))
+        return await self._move(preparation, verdict.order, keeping)
 
-    async def _move(self, preparation: Preparation) -> MigrationResult:
+    async def _prepare(self) -> tuple[Preparation, Keeping]:
+        from hotfoot.cli.orphans import tell_orphans
+        from hotfoot.journal.place import place_of
+        from hotfoot.migration.prepare import prepare
+
+        place = place_of(self._declared.journal.url)
+        loading = asyncio.create_task(asyncio.to_thread(_keeping_class))  # while the hosts are asked
+        preparation = self._preparation = await prepare(self._cloud, self._request, self._survey)
+        names = [host.name for host in self._declared.hosts]
+        keeping = self._keeping = (await loading)(self._cloud, place, self._declared.name, names, self._say)
+        if preparation.verdict.order:
+            await tell_orphans(self._declared, self._cloud)
+            await keeping.claim(preparation.verdict.instance)
+        return preparation, keeping
+
+    def _say(self, sentence: str) -> None:
+        if self._view:
+            self._view.say(sentence)
+        else:
+            typer.echo(sentence, err=True)
+
+    async def _pick_up(self, keeping: Keeping) -> MigrationResult | None:
+        """Follow the migration of the same instance that goes on without its Hotfoot, if there is one."""
         from hotfoot.cli.live import LiveView
         from hotfoot.migration.progress import Progress
-        from hotfoot.migration.run import Run
 
-        verdict = preparation.verdict
-        order = verdict.order
-        if order is None:
-            return self._refused(ExitStatus.REFUSED, " ".join(verdict.obstacles), preparation)
-        title = f"{order.name}  {order.source} → {order.destination}"
-        progress = Progress(memory_bytes=verdict.instance.memory_bytes)
+        assert self._preparation
+        instance = self._preparation.verdict.instance
+        progress = Progress(memory_bytes=instance.memory_bytes)
+        title = instance.name
 
         def show(sample: JobSample) -> None:
             nonlocal progress
@@ -155,6 +214,46 @@ class _Command:
 
         with LiveView() as view:
             self._view = view
+            try:
+                following = await keeping.pick_up(instance, self._request.destination, show)
+            except HotfootError as error:
+                return await self._refuse(error.status, str(error))
+            if following is None:
+                return None
+            title = f"{instance.name}  {instance.host} → {following.record.destination}"
+            view.say(f"The migration {following.record.id} goes on although its Hotfoot has ended: picked up.")
+            self._run = following
+            return await following.execute()
+
+    async def _move(self, preparation: Preparation, order: Order, keeping: Keeping) -> MigrationResult:
+        from hotfoot.cli.live import LiveView
+        from hotfoot.migration.action import ActionKind
+        from hotfoot.migration.progress import Progress
+        from hotfoot.migration.run import Run
+
+        verdict = preparation.verdict
+        title = f"{order.name}  {order.source} → {order.destination}"
+        progress = Progress(memory_bytes=verdict.instance.memory_bytes, outlook=preparation.outlook)
+
+        def show(sample: JobSample) -> None:
+            nonlocal progress
+            progress = progress.advance(sample)
+            view.update({title: progress})
+            keeping.sample(sample)
+
+        def act(action: Action) -> None:
+            nonlocal progress
+            if action.kind is ActionKind.DOWNTIME_LIMIT and action.value:
+                progress = progress.with_downtime_limit(action.value)
+            view.say(action.in_words)
+            keeping.action(action)
+
+        with LiveView() as view:
+            self._view = view
+            if told := preparation.forecast:
+                view.say(f"Forecast: {told.in_words()}")
+            elif preparation.no_forecast:
+                view.say(f"No forecast: {preparation.no_forecast}.")
             for remark in verdict.remarks:
                 view.say(remark)
             if preparation.seat is None:
@@ -163,12 +262,22 @@ class _Command:
                 f"Left at once: the migration of {order.name} from {order.source} to {order.destination} may still run;"
                 f" `hotfoot watch` shows it, `hotfoot abort {order.name}` stops it."
             )
-            self._run = Run(self._cloud, verdict, order, preparation.seat, show)
-            return await self._run.execute()
+            run = self._run = Run(self._cloud, verdict, order, preparation.seat, show, act)
+            forecast = told.as_json() if told else None
+            policy = order.options.policy.name
+            await keeping.open(verdict.instance, order, self._request, forecast=forecast, policy=policy)
+            return await keeping.end(replace(await run.execute(), forecast=forecast))
 
-    def _refused(self, status: ExitStatus, reason: str, preparation: Preparation | None = None) -> MigrationResult:
+    async def _refuse(self, status: ExitStatus, reason: str) -> MigrationResult:
+        result = self._result(status, reason)
+        if self._keeping and self._preparation:
+            return await self._keeping.refused(self._preparation.verdict.instance, self._request, result)
+        return result
+
+    def _result(self, status: ExitStatus, reason: str) -> MigrationResult:
         from hotfoot.migration.result import MigrationResult, Outcome
 
+        preparation = self._preparation
         instance = preparation.verdict.instance if preparation else None
         return MigrationResult(
             instance=instance.name if instance else self._request.instance,
@@ -181,7 +290,7 @@ class _Command:
             reason=reason,
         )
 
-    def _interrupt(self, preparing: asyncio.Future[Preparation]) -> None:
+    def _interrupt(self, preparing: asyncio.Future[tuple[Preparation, Keeping]]) -> None:
         self._signals += 1
         if self._signals > 1:
             if self._view:
@@ -191,19 +300,26 @@ class _Command:
             sys.stderr.flush()
             os._exit(ExitStatus.INTERRUPTED)  # the threads in libvirt's calls would hold up any other exit
         if self._run:
+            why_not = self._run.request_abort()
             if self._view:
-                self._view.say("Stopping; the instance goes on running on the source. Ctrl-C again leaves at once.")
-            self._run.request_abort()
+                stopping = "Stopping; the instance goes on running on the source."
+                self._view.say(f"{why_not or stopping} Ctrl-C again leaves at once.")
         else:
             preparing.cancel()
 
 
-async def _plan(cloud: LibvirtCloud, request: Request, *, as_json: bool) -> ExitStatus:
+def _keeping_class() -> type[Keeping]:
+    from hotfoot.journal.keeping import Keeping
+
+    return Keeping
+
+
+async def _plan(cloud: LibvirtCloud, request: Request, survey: Survey | None, *, as_json: bool) -> ExitStatus:
     from hotfoot.cli.closing import plan_json, print_plan
     from hotfoot.migration.prepare import prepare
 
     try:
-        preparation = await prepare(cloud, request)
+        preparation = await prepare(cloud, request, survey)
     except HotfootError as error:
         if not as_json:
             raise
@@ -223,29 +339,3 @@ def _print(result: MigrationResult, *, as_json: bool) -> None:
         typer.echo(json.dumps(result.as_json()))
     else:
         print_result(result)
-
-
-def _options(
-    policy: Policy,
-    block: bool | None,
-    native_tls: bool | None,
-    bandwidth: str | None,
-    parallel: int | None,
-    compress: bool | None,
-) -> MigrationOptions:
-    """Put the command's options above the cluster file's policy."""
-    from hotfoot.cluster import parse_rate
-    from hotfoot.migration.options import MigrationOptions
-
-    try:
-        rate = policy.bandwidth_bytes_per_s if bandwidth is None else parse_rate(bandwidth)
-    except ValueError as error:
-        raise HotfootError(f"--bandwidth {error}.", ExitStatus.USAGE) from None
-    return MigrationOptions(
-        block=block,
-        native_tls=policy.native_tls if native_tls is None else native_tls,
-        bandwidth_bytes_per_s=rate,
-        parallel=policy.parallel if parallel is None else parallel,
-        compress=policy.compress if compress is None else compress,
-        max_downtime_ms=policy.max_downtime_ms,
-    )

@@ -7,8 +7,20 @@ from typing import Annotated
 
 import typer
 
+from hotfoot.errors import ExitStatus, HotfootError
+
 ClusterOption = Annotated[
     Path | None,
     typer.Option("--cluster", envvar="HOTFOOT_CLUSTER", help="Cluster file [default: ./hotfoot.yaml]."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+
+def asked_rate(text: str | None, otherwise: int | None) -> int | None:
+    """Read ``--bandwidth`` in bytes per second; raises HotfootError (USAGE) for what is no rate."""
+    from hotfoot.cluster import parse_rate
+
+    try:
+        return otherwise if text is None else parse_rate(text)
+    except ValueError as error:
+        raise HotfootError(f"--bandwidth {error}.", ExitStatus.USAGE) from None

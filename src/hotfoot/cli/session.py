@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hotfoot.cloud.libvirt_cloud import LibvirtCloud, RemoteShell
     from hotfoot.cloud.libvirt_uri import Endpoint
     from hotfoot.cluster import Cluster
+    from hotfoot.migration.survey import Probe, Survey
     from hotfoot.reach.ssh import SshAccess
 
 Result = TypeVar("Result")
@@ -82,6 +83,34 @@ async def stoppable(work: Callable[[asyncio.Event], Awaitable[Result]], afterwar
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+
+
+def survey_of(cluster: Cluster, cloud: LibvirtCloud, *, thorough: bool = False) -> Survey:
+    """Return what measures an instance and its way for a forecast."""
+    from hotfoot.journal.place import place_of
+    from hotfoot.migration.survey import Survey
+
+    place = place_of(cluster.journal.url)
+
+    def earlier(source: str, destination: str) -> Sequence[int]:
+        from hotfoot.journal.throughput import earlier_throughputs
+
+        return earlier_throughputs(place, cluster.name, source, destination)
+
+    return Survey(cloud, throughput_probe(cluster), thorough=thorough, earlier=earlier)
+
+
+def throughput_probe(cluster: Cluster) -> Probe:
+    """Return what tries for a moment how fast one host sends to another."""
+    from hotfoot.reach.proof.speed import speed
+    from hotfoot.reach.ssh import prepare
+
+    access = prepare(cluster)
+
+    async def probe(source: str, destination: str, stream_address: str | None) -> int:
+        return await speed(access, source, destination, stream_address)
+
+    return probe
 
 
 def _endpoints(cluster: Cluster, access: SshAccess) -> dict[str, Endpoint]:

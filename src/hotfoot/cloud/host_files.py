@@ -28,6 +28,12 @@ see() {
   printf 'file\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$1" $there "$inode" "$size" "${2:--}" "${3:--}" "$free" \
     "${wwid:--}"
 }
+faults() {
+  case $(cat /proc/sys/vm/unprivileged_userfaultfd 2>/dev/null) in 1) echo yes; return;; esac
+  case $(stat -c '%a %G' /dev/userfaultfd 2>/dev/null) in *6\ *) echo yes; return;; ?6?\ [!r]*) echo yes; return;; esac
+  echo no
+}
+printf 'userfaultfd\t%s\n' "$(faults)"
 device() { [ -e "/sys/class/net/$1" ] || printf 'nodevice\t%s\n' "$1"; }
 ip -o addr show scope global 2>/dev/null | while read -r _ _ _ address _; do
   printf 'address\t%s\n' "${address%%/*}"
@@ -47,6 +53,7 @@ def answer(text: str) -> HostFiles:
     """Read what the script printed; lines of another kind (a login banner) are passed over."""
     files: dict[str, FileSight] = {}
     missing, addresses = [], []
+    userfaultfd: bool | None = None
     for line in text.splitlines():
         match line.split("\t"):
             case ["file", path, there, inode, size, fs_type, source, free, wwid]:
@@ -64,9 +71,11 @@ def answer(text: str) -> HostFiles:
                 missing.append(name)
             case ["address", address]:
                 addresses.append(address)
+            case ["userfaultfd", said]:
+                userfaultfd = said == "yes"
             case _:
                 pass
-    return HostFiles(files=files, missing_devices=tuple(missing), addresses=tuple(addresses))
+    return HostFiles(files=files, missing_devices=tuple(missing), addresses=tuple(addresses), userfaultfd=userfaultfd)
 
 
 def _number(text: str) -> int:

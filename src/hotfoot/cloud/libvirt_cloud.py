@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address, ip_network
-from typing import Any
+from typing import Any, TypeVar
 
 import libvirt
 
 from hotfoot.cloud import libvirt_host as asked
+from hotfoot.cloud import libvirt_measure as measure
 from hotfoot.cloud.host_files import answer, question
 from hotfoot.cloud.libvirt_errors import Asked, sentence, stream_was_shut_down
 from hotfoot.cloud.libvirt_job import totals_of
@@ -20,8 +21,8 @@ from hotfoot.cloud.libvirt_links import HostSilent, Links
 from hotfoot.cloud.libvirt_order import flags, parameters
 from hotfoot.cloud.libvirt_uri import Endpoint, peer_uri
 from hotfoot.cloud.neighbours import addresses_of
-from hotfoot.cloud.protocol import MoveEnded
-from hotfoot.errors import HotfootError
+from hotfoot.cloud.protocol import NO_WAY_BACK, MemoryTouched, MoveEnded
+from hotfoot.errors import ExitStatus, HotfootError
 from hotfoot.inventory import Host, Instance, Snapshot
 from hotfoot.migration.facts import HostFiles, PairFacts
 from hotfoot.migration.options import Order
@@ -32,11 +33,14 @@ from hotfoot.migration.sample import JobSample
 RemoteShell = Callable[[str, str, float], Awaitable[str]]
 """Runs a shell script on a host (host, script, timeout in s) and returns its output; raises HotfootError."""
 
+Answer = TypeVar("Answer")
+
 LOOK_TIMEOUT_S = 15.0
 FILES_TIMEOUT_S = 15.0
 AGENT_TIMEOUT_S = 1.5
 """A guest agent that hangs must not hold up the move of its instance."""
 JOB_TIMEOUT_S = 5.0
+STEER_TIMEOUT_S = 10.0
 
 
 class LibvirtCloud:
@@ -128,6 +132,46 @@ class LibvirtCloud:
         near = addresses_of(card.mac for card in instance.interfaces)
         return tuple(dict.fromkeys((*instance.addresses, *found, *near)))
 
+    async def dirty_mib_per_s(self, instance: Instance, period_s: int) -> int | None:
+        """Measure how fast the instance dirties its memory."""
+        with suppress(HostSilent, libvirt.libvirtError):
+            return await self._links.ask(
+                instance.host,
+                lambda connection: measure.dirty_mib_per_s(connection, instance.uuid, period_s),
+                JOB_TIMEOUT_S + period_s,
+            )
+        return None
+
+    async def memory_touched_bytes(self, instance: Instance) -> MemoryTouched:
+        """Look for the guest's memory in that of its QEMU process, over SSH; else ask libvirt for the whole process."""
+        with suppress(HotfootError):
+            script = measure.memory_question(instance.name, instance.memory_bytes)
+            found = measure.memory_answer(await self._shell(instance.host, script, FILES_TIMEOUT_S))
+            if found is not None:
+                return MemoryTouched(guest_bytes=min(found, instance.memory_bytes))
+        with suppress(HostSilent, libvirt.libvirtError):
+            resident = await self._links.ask(
+                instance.host, lambda connection: measure.resident_bytes(connection, instance.uuid)
+            )
+            return MemoryTouched(process_bytes=resident)
+        return MemoryTouched()
+
+    async def link_bytes_per_s(self, source: str, destination: str) -> int | None:
+        """Ask the source, over SSH, for the speed of its link towards the destination."""
+        with suppress(HotfootError):
+            script = measure.link_question(self._links.endpoint(destination).address)
+            return measure.link_answer(await self._shell(source, script, FILES_TIMEOUT_S))
+        return None
+
+    async def disk_bytes(self, instance: Instance, targets: tuple[str, ...]) -> tuple[int, int]:
+        """Return what of these disks is written, and what they could hold."""
+        try:
+            return await self._links.ask(
+                instance.host, lambda connection: measure.allocated_bytes(connection, instance.uuid, targets)
+            )
+        except libvirt.libvirtError as error:
+            raise HotfootError(self._said(instance.host, error)) from error
+
     async def migrate(self, order: Order, on_iteration: Callable[[], None]) -> None:
         """Move the instance by ``virDomainMigrateToURI3``, which returns when all is done."""
         loop = asyncio.get_running_loop()
@@ -142,8 +186,8 @@ class LibvirtCloud:
 
         def move(connection: Any) -> None:
             domain = connection.lookupByUUIDString(order.uuid)
-            if order.options.max_downtime_ms is not None:
-                domain.migrateSetMaxDowntime(order.options.max_downtime_ms)
+            # Always: QEMU keeps the limit of an earlier migration that was aborted.
+            domain.migrateSetMaxDowntime(order.options.policy.first_downtime_ms)
             event = connection.domainEventRegisterAny(
                 domain, libvirt.VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION, iteration, None
             )
@@ -200,11 +244,30 @@ class LibvirtCloud:
             for uuid, name, sample in samples
         }
 
+    async def limit_downtime(self, host: str, uuid: str, downtime_ms: int) -> None:
+        """Set QEMU's downtime limit."""
+        await self._steer(
+            host, lambda connection: connection.lookupByUUIDString(uuid).migrateSetMaxDowntime(downtime_ms)
+        )
+
+    async def start_post_copy(self, host: str, uuid: str) -> None:
+        """Switch to post-copy, which the order must have prepared."""
+        with suppress(HostSilent):  # it may have heard
+            await self._steer(host, lambda connection: connection.lookupByUUIDString(uuid).migrateStartPostCopy())
+
+    async def _steer(self, host: str, act: Callable[[Any], object]) -> None:
+        try:
+            await self._links.ask(host, act, STEER_TIMEOUT_S)
+        except libvirt.libvirtError as error:
+            raise HotfootError(self._said(host, error)) from error
+
     async def abort(self, host: str, uuid: str) -> bool:
         """Abort the job of an instance; False when there is none, or it has just ended."""
         try:
             await self._links.ask(host, lambda connection: connection.lookupByUUIDString(uuid).abortJob())
         except libvirt.libvirtError as error:
+            if "post-copy" in str(error):
+                raise HotfootError(NO_WAY_BACK, ExitStatus.REFUSED) from error
             if error.get_error_code() in (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN):
                 return False
             raise HotfootError(self._said(host, error)) from error
@@ -222,6 +285,22 @@ class LibvirtCloud:
                 return Sighting(host=host, problem=self._said(host, error))
 
         return tuple(await asyncio.gather(*(by(host) for host in self._links.names)))
+
+    async def claim(self, host: str, uuid: str) -> str | None:
+        """Return the claim in the domain's live metadata."""
+        return await self._about_claim(host, lambda connection: asked.claim(connection, uuid))
+
+    async def set_claim(self, host: str, uuid: str, claim: str | None) -> None:
+        """Write the claim into the domain's live metadata."""
+        await self._about_claim(host, lambda connection: asked.set_claim(connection, uuid, claim))
+
+    async def _about_claim(self, host: str, ask: Callable[[Any], Answer]) -> Answer:
+        try:
+            return await self._links.ask(host, ask)
+        except HostSilent as silent:
+            raise HotfootError(str(silent)) from silent
+        except libvirt.libvirtError as error:
+            raise HotfootError(self._said(host, error)) from error
 
     async def close(self) -> None:
         """Close all connections."""

@@ -31,6 +31,7 @@ PAUSED_IN_TRANSIT = frozenset(
         libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED,
     }
 )
+CLAIM_NAMESPACE = "urn:hotfoot:claim"
 KIB = 1024
 MIB = 1024 * KIB
 
@@ -104,6 +105,30 @@ def completed_stats(connection: Any, uuid: str) -> Stats:
         stats: Stats = connection.lookupByUUIDString(uuid).jobStats(which)
         return stats
     return {}
+
+
+def claim(connection: Any, uuid: str) -> str | None:
+    """Return our element of a running domain's metadata; None where there is none, or no such domain runs here."""
+    try:
+        text: str = connection.lookupByUUIDString(uuid).metadata(
+            libvirt.VIR_DOMAIN_METADATA_ELEMENT, CLAIM_NAMESPACE, libvirt.VIR_DOMAIN_AFFECT_LIVE
+        )
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in (
+            libvirt.VIR_ERR_NO_DOMAIN_METADATA,
+            libvirt.VIR_ERR_NO_DOMAIN,
+            libvirt.VIR_ERR_OPERATION_INVALID,  # it does not run
+        ):
+            return None
+        raise
+    return text
+
+
+def set_claim(connection: Any, uuid: str, text: str | None) -> None:
+    """Put our element into a running domain's metadata, or take it away."""
+    connection.lookupByUUIDString(uuid).setMetadata(
+        libvirt.VIR_DOMAIN_METADATA_ELEMENT, text, "hotfoot", CLAIM_NAMESPACE, libvirt.VIR_DOMAIN_AFFECT_LIVE
+    )
 
 
 def live_xml(connection: Any, uuid: str) -> str:

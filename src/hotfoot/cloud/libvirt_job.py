@@ -55,6 +55,7 @@ def totals_of(stats: Stats) -> JobTotals:
         disk_sent_bytes=_number(stats, "disk_processed") or None,
         iterations=_maybe(stats, "memory_iteration"),
         throughput_bytes_per_s=_maybe(stats, "memory_bps"),
+        elapsed_ms=_maybe(stats, "time_elapsed"),
     )
 
 

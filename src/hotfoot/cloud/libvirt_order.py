@@ -21,6 +21,10 @@ def flags(order: Order) -> int:
         wanted |= libvirt.VIR_MIGRATE_PARALLEL
     if order.options.compression:
         wanted |= libvirt.VIR_MIGRATE_COMPRESSED
+    if order.post_copy:
+        wanted |= libvirt.VIR_MIGRATE_POSTCOPY  # only prepares it
+    if order.throttle:
+        wanted |= libvirt.VIR_MIGRATE_AUTO_CONVERGE
     return wanted
 
 
@@ -38,4 +42,7 @@ def parameters(order: Order) -> dict[str, object]:
         wanted[libvirt.VIR_MIGRATE_PARAM_PARALLEL_CONNECTIONS] = options.parallel
     if options.compression:
         wanted[libvirt.VIR_MIGRATE_PARAM_COMPRESSION] = options.compression
+    if order.throttle:
+        wanted[libvirt.VIR_MIGRATE_PARAM_AUTO_CONVERGE_INITIAL] = order.throttle.first
+        wanted[libvirt.VIR_MIGRATE_PARAM_AUTO_CONVERGE_INCREMENT] = order.throttle.rung
     return wanted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from hotfoot.errors import ExitStatus, HotfootError
@@ -13,6 +14,11 @@ from hotfoot.migration.proof import Sighting
 from hotfoot.migration.result import JobTotals
 from hotfoot.migration.sample import JobSample
 
+NO_WAY_BACK = (
+    "The migration is in post-copy: the instance runs on its destination, with a part of its memory still on the"
+    " source; stopping it now would destroy the instance. Let it finish."
+)
+
 
 class MoveEnded(HotfootError):
     """A migration did not complete: the operator's sentence; ``aborted`` when somebody stopped it."""
@@ -20,6 +26,16 @@ class MoveEnded(HotfootError):
     def __init__(self, message: str, *, aborted: bool = False) -> None:
         super().__init__(message, ExitStatus.ABORTED if aborted else ExitStatus.FAILED_ON_SOURCE)
         self.aborted = aborted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryTouched:
+    """How much memory an instance has touched; both None where nothing tells."""
+
+    guest_bytes: int | None = None
+    """The guest's memory alone."""
+    process_bytes: int | None = None
+    """The whole process that runs it, with what the hypervisor needs for itself."""
 
 
 class Cloud(Protocol):
@@ -33,6 +49,18 @@ class Cloud(Protocol):
 
     async def addresses(self, instance: Instance) -> tuple[str, ...]:
         """Return the instance's addresses as far as the cloud knows them, likeliest first."""
+
+    async def dirty_mib_per_s(self, instance: Instance, period_s: int) -> int | None:
+        """Measure for whole seconds how fast the instance dirties its memory; None where that cannot be measured."""
+
+    async def memory_touched_bytes(self, instance: Instance) -> MemoryTouched:
+        """Return how much of its memory the instance has ever touched, as far as it can be told."""
+
+    async def link_bytes_per_s(self, source: str, destination: str) -> int | None:
+        """Return the nominal speed of the source's link towards the destination; None where nothing tells."""
+
+    async def disk_bytes(self, instance: Instance, targets: tuple[str, ...]) -> tuple[int, int]:
+        """Return what of these disks is written on the source, and what they could hold; raises HotfootError."""
 
     async def migrate(self, order: Order, on_iteration: Callable[[], None]) -> None:
         """Move the instance; return when the hypervisor says that it is done.
@@ -49,11 +77,36 @@ class Cloud(Protocol):
     async def jobs(self) -> Mapping[tuple[str, str, str], JobSample]:
         """Return all outgoing migrations now: (host, uuid, name) -> sample."""
 
+    async def limit_downtime(self, host: str, uuid: str, downtime_ms: int) -> None:
+        """Set the downtime limit of the migration under way. Raises HotfootError where that is refused."""
+
+    async def start_post_copy(self, host: str, uuid: str) -> None:
+        """Let the instance run on the destination, and fetch what is left. Raises HotfootError where that is refused.
+
+        A host that does not answer may have heard: that is no error, and the migration counts as in post-copy.
+        """
+
     async def abort(self, host: str, uuid: str) -> bool:
-        """Stop the migration of an instance from this host; False when there was none."""
+        """Stop the migration of an instance from this host; False when there was none.
+
+        Raises HotfootError, once it is in post-copy with NO_WAY_BACK and REFUSED.
+        """
 
     async def sightings(self, uuid: str) -> tuple[Sighting, ...]:
         """Ask every host about one UUID, connecting anew where a connection was lost."""
+
+    async def claim(self, host: str, uuid: str) -> str | None:
+        """Return the claim that is written on a running instance of this host; None when there is none.
+
+        Raises HotfootError where the host cannot say.
+        """
+
+    async def set_claim(self, host: str, uuid: str, claim: str | None) -> None:
+        """Write a claim on a running instance, in place of the one that is there, or take it away.
+
+        It stays with the running instance, also when that moves, and is never part of its definition on disk.
+        Raises HotfootError.
+        """
 
     async def close(self) -> None:
         """Let go of all connections, without waiting for hosts that do not answer."""

@@ -33,6 +33,8 @@ class HostFiles:
     """Network devices (bridges) that this host does not have."""
     addresses: tuple[str, ...] = ()
     """IP addresses that this host has."""
+    userfaultfd: bool | None = None
+    """Whether QEMU may use userfaultfd here, which post-copy needs; None: not known."""
     problem: str | None = None
     """Why the host could not be asked; then nothing above is known."""
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+
+from hotfoot.migration.action import ActionKind
+from hotfoot.migration.policy import DEFAULT, Policy, Throttle
+from hotfoot.sizes import human_duration
 
 MIB = 1024 * 1024
 
@@ -17,7 +22,7 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigrationOptions:
-    """What the operator asks for. The defaults are QEMU's own."""
+    """What the operator asks for; all but the policy is QEMU's own by default."""
 
     block: bool | None = None
     """True or False insists on block migration or against it; None finds out."""
@@ -26,8 +31,8 @@ class MigrationOptions:
     parallel: int = 0
     """Connections for the memory stream; 0 is one, without QEMU's multifd."""
     compress: bool = False
-    max_downtime_ms: int | None = None
-    """None leaves the limit to QEMU (300 ms)."""
+    policy: Policy = DEFAULT
+    """The goals, and what may be done for them; its connections and compression are settled in the two above."""
 
     @property
     def bandwidth_mib_per_s(self) -> int | None:
@@ -59,6 +64,10 @@ class Order:
     """Targets of the disks that are copied, such as ``vda``; empty unless the mode is block."""
     stream_address: str | None = None
     """Where the destination receives the memory; None leaves it to the hypervisor."""
+    post_copy: bool = False
+    """Whether a switch to post-copy is prepared: the policy allows it, and both sides are able."""
+    throttle: Throttle | None = None
+    """The ladder that QEMU may climb by its own rule; None: it does not throttle."""
 
     def in_words(self) -> tuple[str, ...]:
         """Say what will be done beyond the plain live migration, one phrase each."""
@@ -85,6 +94,18 @@ class Order:
             words.append(f"{options.parallel} parallel connections")
         if options.compression:
             words.append(f"compressed with {options.compression}")
-        if options.max_downtime_ms is not None:
-            words.append(f"downtime limit {options.max_downtime_ms} ms")
-        return tuple(words)
+        return (*words, *self._policy_in_words())
+
+    def _policy_in_words(self) -> Iterator[str]:
+        policy = self.options.policy
+        first, most = policy.first_downtime_ms, policy.max_downtime_ms
+        raised = f", raised to {most} ms at most" if most > first else ""
+        yield f"policy {policy.name}: downtime limit {first} ms{raised}"
+        if policy.deadline_ms is not None:
+            yield f"deadline {human_duration(policy.deadline_ms)}"
+        if self.throttle:
+            yield f"QEMU may slow the vCPUs down, from {self.throttle.first} % up to {self.throttle.top} %"
+        if self.post_copy:
+            yield "may switch to post-copy"
+        if ActionKind.PAUSE in policy.steps:
+            yield "may be paused until the rest is copied"

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from hotfoot.inventory import Disk, Instance, InstanceState, Snapshot
+from hotfoot.migration.action import ActionKind
 from hotfoot.migration.facts import DeclaredStorage, FileSight, PairFacts
 from hotfoot.migration.options import MIB, MigrationOptions, Mode, Order
+from hotfoot.migration.policy import Throttle
 from hotfoot.migration.sharing import DiskSharing, Sharing, judge
 
+POST_COPY_WITH_CONNECTIONS = (10, 1, 0)
+"""From this QEMU on, a switch to post-copy is possible with parallel connections (multifd)."""
 QEMU_DROPS_CACHES = (4, 0, 0)
 """From this QEMU on, libvirt takes every cache mode for safe on shared storage."""
 
@@ -69,6 +73,8 @@ def check_pair(
         *_caches(snapshot, instance, facts, options, disks),
         *_insisted_on_nothing(options, copied, facts.destination),
     )
+    against_post_copy = tuple(_against_post_copy(snapshot, instance, facts, options, copied))
+    post_copy = ActionKind.POST_COPY in options.policy.steps and not against_post_copy
     order = Order(
         uuid=instance.uuid,
         name=instance.name,
@@ -79,13 +85,15 @@ def check_pair(
         options=options,
         copied_disks=copied,
         stream_address=facts.stream_address,
+        post_copy=post_copy,
+        throttle=_throttle(options, post_copy=post_copy),
     )
     return Verdict(
         instance=instance,
         destination=facts.destination,
         mode=mode,
         obstacles=obstacles,
-        remarks=tuple(_remarks(snapshot, instance, facts, disks)),
+        remarks=(*_remarks(snapshot, instance, facts, disks), *against_post_copy),
         order=None if obstacles else order,
     )
 
@@ -248,6 +256,42 @@ def _caches(
 def _insisted_on_nothing(options: MigrationOptions, copied: Sequence[str], destination: str) -> Iterator[str]:
     if options.block and not copied:
         yield f"No disk needs to be copied: {destination} sees the same ones; leave out --block."
+
+
+def _against_post_copy(
+    snapshot: Snapshot, instance: Instance, facts: PairFacts, options: MigrationOptions, copied: Sequence[str]
+) -> Iterator[str]:
+    """Say why a switch to post-copy, which the policy allows, is not possible.
+
+    Invariant: it is prepared only where QEMU is known to be able, since libvirt refuses the whole migration
+    otherwise. That the link carries is proven by the passes sent over it before the switch.
+    """
+    if ActionKind.POST_COPY not in options.policy.steps:
+        return
+    without = f"Without post-copy, which the policy {options.policy.name} allows:"
+    source, destination = snapshot.host(instance.host), snapshot.host(facts.destination)
+    if instance.state is not InstanceState.RUNNING:
+        yield f"{without} {instance.name} is {instance.state}."
+    if copied:
+        yield f"{without} local disks are copied too."
+    if options.parallel and min(source.qemu_version, destination.qemu_version) < POST_COPY_WITH_CONNECTIONS:
+        yield f"{without} with parallel connections it needs QEMU {_dotted(POST_COPY_WITH_CONNECTIONS)} on both hosts."
+    if facts.destination_files.userfaultfd is False:
+        yield (
+            f"{without} QEMU on {destination.name} may not use userfaultfd"
+            " (`hotfoot check --topic emulator` says how to allow it)."
+        )
+    elif facts.destination_files.userfaultfd is None:
+        yield f"{without} whether QEMU on {destination.name} may use userfaultfd is not known."
+
+
+def _throttle(options: MigrationOptions, *, post_copy: bool) -> Throttle | None:
+    """Return the ladder, unless post-copy comes first: what is asked of QEMU it does by its own rule, at once."""
+    steps = options.policy.steps
+    if ActionKind.THROTTLE not in steps:
+        return None
+    first = post_copy and steps.index(ActionKind.POST_COPY) < steps.index(ActionKind.THROTTLE)
+    return None if first else options.policy.throttle
 
 
 def _remarks(snapshot: Snapshot, instance: Instance, facts: PairFacts, disks: Sequence[DiskSharing]) -> Iterator[str]:

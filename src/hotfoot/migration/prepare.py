@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from hotfoot.cloud.protocol import Cloud
 from hotfoot.errors import ExitStatus, HotfootError
 from hotfoot.inventory import Instance, Snapshot
 from hotfoot.migration.destination import rank
 from hotfoot.migration.facts import DeclaredStorage
+from hotfoot.migration.forecast import Forecast, Measured, forecast
 from hotfoot.migration.options import MigrationOptions
 from hotfoot.migration.outage import Method
+from hotfoot.migration.outlook import Outlook
 from hotfoot.migration.preflight import Verdict, check_pair, check_snapshot, refuse
 from hotfoot.migration.prober import reachable
 from hotfoot.migration.selection import check_host, find_instance
+from hotfoot.migration.survey import Survey
 
 REACHABLE_TIMEOUT_S = 0.6
 """Both ways together; an instance that answers does so in milliseconds."""
@@ -29,6 +32,8 @@ class Request:
     destination: str | None = None
     from_host: str | None = None
     options: MigrationOptions = field(default_factory=MigrationOptions)
+    options_of: Mapping[str, MigrationOptions] = field(default_factory=dict)
+    """Those of single instances, by name or UUID, in place of ``options``."""
     watch_address: str | None = None
     storage: tuple[DeclaredStorage, ...] = ()
 
@@ -49,24 +54,51 @@ class Preparation:
     memory_free_bytes: int
     passed_over: tuple[tuple[str, str], ...] = ()
     seat: Seat | None = None
+    measured: Measured | None = None
+    forecast: Forecast | None = None
+    no_forecast: str | None = None
+    """Why there is none, in a sentence; None when there is one, or none was wanted."""
+
+    @property
+    def outlook(self) -> Outlook:
+        """What is known of the migration's end before its start."""
+        return Outlook.of(self.measured, self.forecast) if self.measured and self.forecast else Outlook()
 
 
-async def prepare(cloud: Cloud, request: Request) -> Preparation:
+async def prepare(cloud: Cloud, request: Request, survey: Survey | None = None) -> Preparation:
     """Find the instance, choose or check its destination, and look at all that the move depends on.
 
-    Raises HotfootError (refused) when the instance or host cannot be told; everything else is in the verdict.
+    With a survey the move is forecast too. Raises HotfootError (refused) when the instance or host cannot be told;
+    everything else is in the verdict.
     """
+    try:
+        return await _prepare(cloud, request, survey)
+    finally:
+        if survey:
+            survey.stop()
+
+
+async def _prepare(cloud: Cloud, request: Request, survey: Survey | None) -> Preparation:
     snapshot = await cloud.look()
     if request.from_host is not None:
         check_host(snapshot, request.from_host)
     if request.destination is not None:
         check_host(snapshot, request.destination)
     instance = find_instance(snapshot, request.instance, request.from_host)
+    if survey and instance.movable:
+        survey.begin(instance)
     (verdict, passed_over), seat = await asyncio.gather(
         _judge(cloud, snapshot, instance, request), _seat(cloud, instance, request.watch_address)
     )
     free = snapshot.memory_free_bytes(verdict.destination) if verdict.destination else 0
-    return Preparation(verdict=verdict, memory_free_bytes=free, passed_over=passed_over, seat=seat)
+    preparation = Preparation(verdict=verdict, memory_free_bytes=free, passed_over=passed_over, seat=seat)
+    if survey is None or verdict.order is None:
+        return preparation
+    try:
+        measured = await survey.finish(instance, verdict.order)
+    except HotfootError as error:
+        return replace(preparation, no_forecast=str(error))
+    return replace(preparation, measured=measured, forecast=forecast(measured))
 
 
 async def _judge(
@@ -100,7 +132,8 @@ async def _examine(cloud: Cloud, snapshot: Snapshot, instance: Instance, request
         facts = await cloud.examine(instance, destination)
     except HotfootError as error:
         return refuse(instance, destination, (str(error),))
-    return check_pair(snapshot, instance, facts, request.options, request.storage)
+    options = request.options_of.get(instance.uuid) or request.options_of.get(instance.name) or request.options
+    return check_pair(snapshot, instance, facts, options, request.storage)
 
 
 async def _seat(cloud: Cloud, instance: Instance, wanted: str | None) -> Seat | None:

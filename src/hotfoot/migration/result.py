@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from hotfoot.errors import ExitStatus
+from hotfoot.migration.action import Action
 from hotfoot.migration.outage import Outage
 
 
@@ -26,6 +28,7 @@ class JobTotals:
     disk_sent_bytes: int | None = None
     iterations: int | None = None
     throughput_bytes_per_s: int | None = None
+    elapsed_ms: int | None = None
 
     @property
     def transferred_bytes(self) -> int | None:
@@ -54,6 +57,14 @@ class MigrationResult:
     outage: Outage | None = None
     memory_bytes: int | None = None
     totals: JobTotals = JobTotals()
+    forecast: Mapping[str, object] | None = None
+    """The forecast made before the start, as JSON."""
+    policy: str | None = None
+    """Name of the policy that steered it."""
+    actions: tuple[Action, ...] = ()
+    """What steering did, in order of time."""
+    id: str | None = None
+    """Its name in the journal."""
 
     def as_json(self) -> dict[str, object]:
         """Return the object that ``--json`` ends with; always all keys, null where there is no value."""
@@ -74,4 +85,8 @@ class MigrationResult:
             "transferred_bytes": self.totals.transferred_bytes,
             "iterations": self.totals.iterations,
             "throughput_bytes_per_s": self.totals.throughput_bytes_per_s,
+            "forecast": self.forecast,
+            "policy": self.policy,
+            "actions": [asdict(action) for action in self.actions],
+            "id": self.id,
         }

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from hotfoot.cloud.protocol import Cloud, MoveEnded
+from hotfoot.cloud.protocol import NO_WAY_BACK, Cloud, MoveEnded
 from hotfoot.errors import ExitStatus, HotfootError
+from hotfoot.migration.action import Action, ActionKind
 from hotfoot.migration.options import Order
 from hotfoot.migration.outage import Outage
 from hotfoot.migration.preflight import Verdict
@@ -17,7 +18,8 @@ from hotfoot.migration.prepare import Seat
 from hotfoot.migration.prober import OutageWatch
 from hotfoot.migration.proof import Place, Proof, Sighting, judge
 from hotfoot.migration.result import JobTotals, MigrationResult, Outcome
-from hotfoot.migration.sample import JobSample
+from hotfoot.migration.sample import JobSample, Phase
+from hotfoot.migration.steering import MOST_DOWNTIME_MS, Means, Steering
 
 LOOK_S = 0.5
 """Between two looks at the job, if no new iteration begins earlier; each takes CPU time from the source."""
@@ -30,7 +32,10 @@ PROOF_AGAIN_S = 0.3
 
 
 class Run:
-    """One migration. ``execute`` once; ``request_abort`` at any time from the event loop."""
+    """One migration. ``execute`` once; ``request_abort`` at any time from the event loop.
+
+    Invariant: once a switch to post-copy was asked for, nothing aborts the migration.
+    """
 
     def __init__(
         self,
@@ -39,19 +44,37 @@ class Run:
         order: Order,
         seat: Seat | None,
         on_sample: Callable[[JobSample], None],
+        on_action: Callable[[Action], None],
     ) -> None:
         self._cloud = cloud
         self._order = order
         self._instance = verdict.instance
         self._watch = OutageWatch(seat.address, seat.method) if seat else None
-        self._on_sample = on_sample
+        self._on_sample, self._on_action = on_sample, on_action
+        policy = order.options.policy
+        means = Means(
+            post_copy=order.post_copy,
+            throttle=order.throttle is not None,
+            compressed=order.options.compression is not None,
+        )
+        self._steering = Steering(policy, means)
+        self._actions: list[Action] = []
+        self._post_copy = False
+        self._given_up: str | None = None
+        self._refusals: list[str] = []
         self._iteration = asyncio.Event()
         self._abort = asyncio.Event()
         self._last: JobSample | None = None
 
-    def request_abort(self) -> None:
-        """Stop the migration as soon as the hypervisor can; ``execute`` still returns what became of it."""
+    def request_abort(self) -> str | None:
+        """Stop the migration as soon as the hypervisor can; ``execute`` still returns what became of it.
+
+        Returns why it cannot be stopped, if so.
+        """
+        if self._post_copy:
+            return NO_WAY_BACK
         self._abort.set()
+        return None
 
     async def execute(self) -> MigrationResult:
         """Move the instance and prove where it is.
@@ -73,7 +96,7 @@ class Run:
     async def _move(self, started_s: float) -> tuple[MoveEnded | None, int]:
         """Return how the call ended (None: done), and how many ms it took."""
         looking = asyncio.create_task(self._look())
-        aborting = asyncio.create_task(self._abort_when_asked())
+        aborting = asyncio.create_task(self._abort_when_wanted())
         ended: MoveEnded | None = None
         try:
             if self._abort.is_set():
@@ -93,16 +116,55 @@ class Run:
         while True:
             sample = await self._cloud.job(self._order.source, self._order.uuid)
             if sample is not None:
+                if self._post_copy and sample.phase in (Phase.COPYING_MEMORY, Phase.SWITCHING_OVER):
+                    sample = replace(sample, phase=Phase.POST_COPY)  # not told before the first page was waited for
                 self._last = sample
                 self._on_sample(sample)
+                await self._steer(sample)
             with suppress(TimeoutError):  # wait_for would lose a cancellation on Python 3.11
                 async with asyncio.timeout(LOOK_S):
                     await self._iteration.wait()
             self._iteration.clear()
 
-    async def _abort_when_asked(self) -> None:
+    async def _steer(self, sample: JobSample) -> None:
+        for action in self._steering.step(sample):
+            if self._abort.is_set():
+                return
+            try:
+                await self._carry_out(action)
+            except HotfootError as error:  # as far as it goes: the next step may be possible
+                self._steering.refused(action)
+                if action.kind is ActionKind.POST_COPY:
+                    self._refusals.append(f"The switch to post-copy was refused: {error}")
+                continue
+            self._actions.append(action)
+            self._on_action(action)
+
+    async def _carry_out(self, action: Action) -> None:
+        source, uuid = self._order.source, self._order.uuid
+        match action.kind:
+            case ActionKind.DOWNTIME_LIMIT:
+                await self._cloud.limit_downtime(source, uuid, action.value or 1)
+            case ActionKind.PAUSE:
+                # QEMU then stops the guest itself: it counts as downtime, and goes on if the migration fails.
+                await self._cloud.limit_downtime(source, uuid, MOST_DOWNTIME_MS)
+            case ActionKind.POST_COPY:
+                self._post_copy = True
+                try:
+                    await self._cloud.start_post_copy(source, uuid)
+                except HotfootError:
+                    self._post_copy = False
+                    raise
+            case ActionKind.GIVE_UP:
+                self._given_up = action.reason
+                self._abort.set()
+            case ActionKind.THROTTLE:
+                pass  # the hypervisor did
+
+    async def _abort_when_wanted(self) -> None:
         await self._abort.wait()
-        while True:  # a migration that is still being prepared has no job yet: until the call itself ends
+        # A migration that is still being prepared has no job yet: again, until the call itself ends.
+        while not self._post_copy:
             with suppress(HotfootError):
                 await self._cloud.abort(self._order.source, self._order.uuid)
             await asyncio.sleep(ABORT_AGAIN_S)
@@ -143,7 +205,10 @@ class Run:
     def _result(
         self, ended: MoveEnded | None, proof: Proof, totals: JobTotals, outage: Outage | None, total_ms: int
     ) -> MigrationResult:
-        outcome, status, reason = conclude(self._order, ended, proof, asked_to_stop=self._abort.is_set())
+        asked_to_stop = self._abort.is_set() and self._given_up is None
+        outcome, status, reason = conclude(
+            self._order, ended, proof, asked_to_stop=asked_to_stop, given_up=self._given_up
+        )
         return MigrationResult(
             instance=self._order.name,
             uuid=self._order.uuid,
@@ -153,26 +218,31 @@ class Run:
             outcome=outcome,
             status=status,
             reason=reason,
-            remarks=proof.remarks,
+            remarks=(*proof.remarks, *self._refusals),
             total_ms=total_ms,
             outage=outage,
             memory_bytes=self._instance.memory_bytes,
             totals=totals,
+            policy=self._order.options.policy.name,
+            actions=tuple(self._actions),
         )
 
 
 def conclude(
-    order: Order, ended: MoveEnded | None, proof: Proof, *, asked_to_stop: bool
+    order: Order, ended: MoveEnded | None, proof: Proof, *, asked_to_stop: bool, given_up: str | None = None
 ) -> tuple[Outcome, ExitStatus, str | None]:
     """Say how it ended: the proof decides, not what the call returned. Pure."""
     why = str(ended) if ended else None
     if proof.place is Place.DESTINATION:
-        late = f"It was asked to stop too late: {order.name} runs on {order.destination}." if asked_to_stop else None
-        lost = f"{why} Yet the move had come to its end." if why and not asked_to_stop else None
+        stop = asked_to_stop or given_up
+        late = f"It was asked to stop too late: {order.name} runs on {order.destination}." if stop else None
+        lost = f"{why} Yet the move had come to its end." if why and not stop else None
         return Outcome.COMPLETED, ExitStatus.COMPLETED, late or lost
     if proof.place is Place.UNCLEAR:
         return Outcome.FAILED, ExitStatus.UNKNOWN_STATE, why
     home = f"{order.name} lives on {order.source}, as before."
+    if given_up:
+        return Outcome.FAILED, ExitStatus.FAILED_ON_SOURCE, f"Given up: {given_up}. {home}"
     # Whatever libvirt calls it: a job stopped while it is being set up ends with another error than a later one.
     if asked_to_stop or (ended is not None and ended.aborted):
         who = "Stopped as you asked;" if asked_to_stop else "Stopped by someone else (`hotfoot abort` or virsh);"

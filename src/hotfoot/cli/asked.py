@@ -1,0 +1,63 @@
+"""What the options of ``migrate`` ask for, put above what the cluster file says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from hotfoot.errors import ExitStatus, HotfootError
+
+if TYPE_CHECKING:
+    from hotfoot.cluster import Cluster
+    from hotfoot.migration.options import MigrationOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The options of the command that differ from the cluster file; None leaves it to the file."""
+
+    block: bool | None
+    native_tls: bool | None
+    bandwidth: str | None
+    parallel: int | None
+    compress: bool | None
+    policy: str | None
+    max_downtime: str | None
+    deadline: str | None
+
+    def options(self, declared: Cluster) -> MigrationOptions:
+        """Put the command's options above what the cluster file says of all instances."""
+        return self._over(declared, self.policy)
+
+    def options_of(self, declared: Cluster) -> dict[str, MigrationOptions]:
+        """The same above what it says of single ones, by name or UUID; a policy of the command's own holds for all."""
+        return {} if self.policy else {key: self._over(declared, name) for key, name in declared.policy_of.items()}
+
+    def _over(self, declared: Cluster, name: str | None) -> MigrationOptions:
+        from hotfoot.cli.options import asked_rate
+        from hotfoot.migration.options import MigrationOptions
+        from hotfoot.migration.policy_choice import policy_named
+        from hotfoot.migration.steering import MOST_DOWNTIME_MS
+
+        section, policy = declared.policy, policy_named(declared, name)
+        max_downtime_ms = _read("--max-downtime", self.max_downtime, policy.max_downtime_ms)
+        if (max_downtime_ms or 0) > MOST_DOWNTIME_MS:
+            raise HotfootError("--max-downtime must be at most 2000s, which is QEMU's own bound.", ExitStatus.USAGE)
+        deadline_ms = _read("--deadline", self.deadline, policy.deadline_ms)
+        return MigrationOptions(
+            block=self.block,
+            native_tls=section.native_tls if self.native_tls is None else self.native_tls,
+            bandwidth_bytes_per_s=asked_rate(self.bandwidth, section.bandwidth_bytes_per_s),
+            parallel=(policy.parallel or 0) if self.parallel is None else self.parallel,
+            compress=bool(policy.compress) if self.compress is None else self.compress,
+            policy=replace(policy, max_downtime_ms=max_downtime_ms or policy.max_downtime_ms, deadline_ms=deadline_ms),
+        )
+
+
+def _read(option: str, text: str | None, otherwise: int | None) -> int | None:
+    from hotfoot.cluster import parse_duration_ms
+
+    try:
+        return otherwise if text is None else parse_duration_ms(text)
+    except ValueError as error:
+        raise HotfootError(f"{option} {error}.", ExitStatus.USAGE) from None
