@@ -7,7 +7,7 @@ UV_VERSION := 0.13.8
 UV := .uv/bin/uv
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo --preserve-env=HOTFOOT_CACHE,HOTFOOT_RUN,CI,TERM")
 
-.PHONY: setup demo test lint unit lab-tests bench bench-virsh bench-facts bench-judge clean packages lock
+.PHONY: setup demo test lint unit lab-tests bench bench-virsh bench-facts bench-judge bench-steering bench-forecast clean packages lock
 
 setup: .venv/.installed
 
@@ -45,7 +45,7 @@ lab-tests: setup
 
 # All are run, whichever misses its goal.
 bench: setup
-	@status=0; for target in bench-virsh bench-facts bench-judge; do \
+	@status=0; for target in bench-virsh bench-facts bench-judge bench-steering; do \
 	  $(MAKE) --no-print-directory $$target || status=1; done; exit $$status
 
 bench-virsh: setup
@@ -57,10 +57,17 @@ bench-facts: setup
 bench-judge: setup
 	@.venv/bin/python benchmarks/judge_hosts.py $(ARGS)
 
+# Makes .venv-bench with Nova in it, the first time.
+bench-steering: setup
+	@.venv/bin/python benchmarks/steering.py $(ARGS)
+
+bench-forecast: setup
+	@$(SUDO) .venv/bin/python benchmarks/forecast_accuracy.py $(ARGS)
+
 # Only labs, caches and what this Makefile made; cached images stay (rm -r /var/cache/hotfoot removes those).
 clean:
 	@if [ -x .venv/bin/hotfoot ]; then $(SUDO) .venv/bin/hotfoot lab down --all; fi
-	@rm -rf .venv .uv .packages .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	@rm -rf .venv .venv-bench .uv .packages .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 
 # After a change of dependencies in pyproject.toml. Names no index, so that it installs from whichever one is configured.
 lock: setup

@@ -1,0 +1,166 @@
+"""``make bench-forecast``: migrations in a lab, each forecast first, then measured: how right was the forecast?
+
+From idle guests to such that do not converge, over three link rates, of 128 MiB to 1 GiB. Prints a table, keeps all
+figures and samples in benchmarks/results/forecast-accuracy.json, and ends with 0 when every goal is met, 1 when one is
+missed, 2 when nothing could be measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+# Run as a file, so that Python looks beside it; the benchmark's modules are `benchmarks.*`.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.bench_lab import HOTFOOT
+from benchmarks.forecast_errors import Trial, as_text, goals
+
+from hotfoot.cli.session import throughput_probe, with_cloud
+from hotfoot.cloud.libvirt_cloud import LibvirtCloud
+from hotfoot.cluster import Cluster
+from hotfoot.errors import HotfootError
+from hotfoot.migration.options import MigrationOptions
+from hotfoot.migration.policy import BUILT_IN
+from hotfoot.migration.prepare import Request, prepare
+from hotfoot.migration.run import Run
+from hotfoot.migration.sample import JobSample
+from hotfoot.migration.survey import Survey
+
+_RESULT = Path(__file__).resolve().parent / "results" / "forecast-accuracy.json"
+_HOSTS = ("n1", "n2")
+_LINKS = {"100mbit": 11.9, "200mbit": 23.8, "300mbit": 35.8}
+"""MiB/s that each carries."""
+_AREAS = {128: 16, 256: 64, 512: 96, 1024: 128}
+"""MiB that an instance of so much memory rewrites."""
+_LOADS = (0.0, 0.25, 0.5, 0.75, 1.6)
+"""Rate of rewriting, as a share of what the link carries."""
+_REST_S = 2.0
+_INSTANCE = "vm1"
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    memory_mib: int
+    link: str
+    rate_mib: int
+    area_mib: int
+
+
+def _settings(count: int) -> Iterator[_Setting]:
+    """All combinations, or so many of them, evenly picked."""
+    every = [
+        _Setting(memory, link, round(load * carries), area)
+        for memory, area in _AREAS.items()
+        for link, carries in _LINKS.items()
+        for load in _LOADS
+    ]
+    for n in range(count):
+        yield every[n * len(every) // count]
+
+
+def _say(text: str) -> None:
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def _hotfoot(*words: str) -> dict[str, Any]:
+    done = subprocess.run([HOTFOOT, *words], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        raise HotfootError(f"`hotfoot {' '.join(words)}` ended with {done.returncode}.")
+    return json.loads(done.stdout) if "--json" in words else {}
+
+
+async def _move(cluster: Cluster, cloud: LibvirtCloud, setting: _Setting) -> Trial:
+    options = MigrationOptions(policy=BUILT_IN["gentle"])
+    survey = Survey(cloud, throughput_probe(cluster))
+    preparation = await prepare(cloud, Request(instance=_INSTANCE, options=options), survey)
+    order, told, measured = preparation.verdict.order, preparation.forecast, preparation.measured
+    if order is None or told is None or measured is None:
+        raise HotfootError(" ".join(preparation.verdict.obstacles) or str(preparation.no_forecast))
+    samples: list[JobSample] = []
+    run = Run(cloud, preparation.verdict, order, None, samples.append, lambda _action: None)
+    result = await run.execute()
+    return Trial(
+        memory_mib=setting.memory_mib,
+        link=setting.link,
+        rate_mib=setting.rate_mib,
+        area_mib=setting.area_mib,
+        measured=asdict(measured),
+        forecast=told.as_json(),
+        result=result.as_json(),
+        samples=tuple(asdict(sample) for sample in samples),
+    )
+
+
+def _measure(name: str, count: int) -> Iterator[Trial]:
+    told = _hotfoot("lab", "up", "--name", name, "--hosts", "2", "--instances", "0", "--json")
+    cluster_file = Path(told["cluster_file"])
+    memory = 0
+    for n, setting in enumerate(_settings(count), 1):
+        if setting.memory_mib != memory:
+            if memory:
+                _hotfoot("lab", "instance", "kill", _INSTANCE, "--name", name)
+            memory = setting.memory_mib
+            _hotfoot("lab", "instance", "add", _INSTANCE, "--name", name, "--memory", str(memory))
+        for host in _HOSTS:
+            _hotfoot("lab", "shape", host, setting.link, "--name", name)
+        load = ("--rate", str(setting.rate_mib), "--area", str(setting.area_mib))
+        _hotfoot("lab", "instance", "load", _INSTANCE, "--name", name, *load)
+
+        async def work(cluster: Cluster, cloud: LibvirtCloud, setting: _Setting = setting) -> Trial:
+            await asyncio.sleep(_REST_S)
+            return await _move(cluster, cloud, setting)
+
+        trial = with_cloud(cluster_file, work)
+        _say(f"{n} of {count}: {trial.in_words()}")
+        yield trial
+
+
+def _terminated(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _kept(trials: Sequence[Trial]) -> str:
+    """Write what was found so far, and return it: half an hour's work is not to be lost."""
+    found = {"goals": [asdict(goal) for goal in goals(trials)], "trials": [asdict(trial) for trial in trials]}
+    text = json.dumps(found, indent=1)
+    _RESULT.parent.mkdir(exist_ok=True)
+    _RESULT.write_text(text + "\n")
+    return text
+
+
+def main() -> None:
+    """Run the benchmark from the command line."""
+    parser = argparse.ArgumentParser(description="Forecasts of migrations against what came out.")
+    parser.add_argument("--moves", type=int, default=60, help="how many migrations [default: 60, all settings]")
+    parser.add_argument("--name", default="forecast", help="the lab's name [default: forecast]")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, _terminated)
+    trials: list[Trial] = []
+    try:
+        for trial in _measure(options.name, options.moves):
+            trials.append(trial)
+            _kept(trials)
+    except HotfootError as error:
+        print(f"bench: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("bench: stopped.", file=sys.stderr)
+    finally:
+        subprocess.run([HOTFOOT, "lab", "down", "--name", options.name], stdout=sys.stderr, check=False)
+    if not trials:
+        sys.exit(2)
+    print(_kept(trials) if options.json else as_text(trials))
+    sys.exit(0 if all(goal.met for goal in goals(trials)) else 1)
+
+
+if __name__ == "__main__":
+    main()
