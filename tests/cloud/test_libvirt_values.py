@@ -96,9 +96,9 @@ def test_samples_are_in_bytes_and_unknown_is_not_zero() -> None:
         40960,
         None,
     )
-    first = sample_of({**stats, "memory_iteration": 1, "memory_dirty_rate": 0}, 1.0)
+    first = sample_of({**stats, "memory_iteration": 1, "memory_dirty_rate": 0, "downtime": 300}, 1.0)
     assert first is not None
-    assert first.dirty_rate_bytes_per_s is None
+    assert first.dirty_rate_bytes_per_s is first.downtime_ms is None
 
 
 def test_only_a_migration_that_leaves_this_host_is_a_sample() -> None:

@@ -36,7 +36,7 @@ def vm_lab() -> Iterator[TestLab]:
 
 
 @pytest.mark.parametrize(
-    ("number", "says"), [("vm:two", "'vm:two' is no number of hosts"), ("vm:0", "1 to 40 hosts"), ("vm:41", "1 to 40")]
+    ("number", "says"), [("vm:two", "'vm:two' is no number of hosts"), ("vm:0", "1 to 50 hosts"), ("vm:51", "1 to 50")]
 )
 def test_what_is_no_number_of_hosts_is_refused_and_nothing_is_left(number: str, says: str) -> None:
     said = hotfoot("lab", "up", "--name", "vmno", f"--hosts={number}")

@@ -201,7 +201,8 @@ class LibvirtCloud:
             await self._links.ask(order.source, move, timeout_s=None)
         except libvirt.libvirtError as error:
             aborted = error.get_error_code() == libvirt.VIR_ERR_OPERATION_ABORTED or (
-                stream_was_shut_down(str(error)) and await self._links.alive(order.destination)
+                stream_was_shut_down(str(error), native_tls=order.options.native_tls)
+                and await self._links.alive(order.destination)
             )
             raise MoveEnded(sentence(str(error), self._moving(order, began=began)), aborted=aborted) from error
         except HostSilent as silent:

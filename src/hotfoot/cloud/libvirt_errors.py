@@ -252,6 +252,11 @@ MIGRATING = _rules(
         "{destination} stopped answering {host} during the migration; is its network up?",
     ),
     (
+        r"unable to (read from|write to) socket|(read from|write to) tls channel",
+        "The memory stream from {host} to {destination} broke off; did QEMU on {destination} end (see"
+        " /var/log/libvirt/qemu there), or is its network down?",
+    ),
+    (
         r"client socket is closed|end of file while reading|connection reset|broken pipe|cannot recv data|"
         r"input/output error|received hangup|connection closed",
         "{host} lost the connection to libvirt on {destination} during the migration; is"
@@ -270,14 +275,19 @@ _CERTIFICATE = re.compile(r"certificate|tls handshake|known issuer", re.IGNORECA
 SOURCE_LOST = "The connection to libvirt on {host}, the source, was lost during the migration."
 
 
-def stream_was_shut_down(message: str) -> bool:
+def stream_was_shut_down(message: str, *, native_tls: bool) -> bool:
     """Tell whether the source's QEMU closed its own memory stream, as it does when the migration is cancelled.
 
-    A cancel can surface as this error instead of libvirt's "operation aborted": QEMU puts EIO on a stream that it
-    shuts down itself, while a peer that dies leaves "broken pipe" or "connection reset". (Seen in one of eight
-    aborts with QEMU 10.0.) libvirt cancels too when it loses the destination, so that has to be ruled out beside.
+    A cancel can surface as such an error instead of libvirt's "operation aborted": QEMU puts EIO on a stream that it
+    shuts down itself, and a TLS session that still writes into it finds a broken pipe, while a QEMU that dies on the
+    destination is noticed by a read that fails. (QEMU 10.0: EIO in one of eight aborts, the broken pipe in four of 16
+    with native TLS; a read that failed in five of five kills.) libvirt cancels too when it loses the destination,
+    so that has to be ruled out beside.
     """
-    return "channel error: input/output error" in message.lower()
+    said = message.lower()
+    return "channel error: input/output error" in said or (
+        native_tls and "unable to write to socket: broken pipe" in said
+    )
 
 
 def sentence(message: str, asked: Asked) -> str:

@@ -23,10 +23,11 @@ def sample_of(stats: Stats, at_s: float) -> JobSample | None:
         return None
     if stats.get("operation", OPERATION_MIGRATION_OUT) != OPERATION_MIGRATION_OUT:
         return None
-    dirty_pages_per_s = _maybe(stats, "memory_dirty_rate")
+    dirty_pages_per_s, downtime_ms = _maybe(stats, "memory_dirty_rate"), _maybe(stats, "downtime")
     page_bytes = _number(stats, "memory_page_size") or PAGE_BYTES
     if not dirty_pages_per_s and _number(stats, "memory_iteration") <= 1:
-        dirty_pages_per_s = None  # QEMU says 0 until it has measured a whole iteration
+        # QEMU says 0, and its limit for the downtime, until it has measured a whole iteration.
+        dirty_pages_per_s = downtime_ms = None
     throughput = _number(stats, "memory_bps") + _number(stats, "disk_bps")
     return JobSample(
         at_s=at_s,
@@ -41,7 +42,7 @@ def sample_of(stats: Stats, at_s: float) -> JobSample | None:
         dirty_rate_bytes_per_s=None if dirty_pages_per_s is None else dirty_pages_per_s * page_bytes,
         throughput_bytes_per_s=throughput or None,
         elapsed_ms=_number(stats, "time_elapsed"),
-        downtime_ms=_maybe(stats, "downtime"),
+        downtime_ms=downtime_ms,
         postcopy_requests=_number(stats, "memory_postcopy_requests"),
         throttle_percent=_number(stats, "auto_converge_throttle"),
     )

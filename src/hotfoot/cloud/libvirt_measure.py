@@ -15,8 +15,10 @@ import libvirt
 
 _MEASURED = 2
 """VIR_DOMAIN_DIRTYRATE_MEASURED"""
-_LATE_S = 1.5
+_LATE_S = 5.0
 _AGAIN_S = 0.05
+_ATTEMPTS = 2
+"""Just after a migration, or while another measurement ends, the first is refused."""
 
 
 def dirty_mib_per_s(connection: Any, uuid: str, period_s: int) -> int | None:
@@ -26,15 +28,22 @@ def dirty_mib_per_s(connection: Any, uuid: str, period_s: int) -> int | None:
     crashed QEMU 7.2 under TCG and read 0 on 10.0, and the dirty ring has to be configured at the guest's start.
     """
     domain = connection.lookupByUUIDString(uuid)
-    begun_s = time.monotonic()
-    with suppress(libvirt.libvirtError, AttributeError):
-        domain.startDirtyRateCalc(period_s, 0)
+    for _ in range(_ATTEMPTS):
+        with suppress(libvirt.libvirtError, AttributeError):
+            domain.startDirtyRateCalc(period_s, 0)
+            return _measured(connection, domain, period_s)
         time.sleep(period_s)
-        while time.monotonic() < begun_s + period_s + _LATE_S:
-            ((_, told),) = connection.domainListGetStats([domain], libvirt.VIR_DOMAIN_STATS_DIRTYRATE)
-            if told.get("dirtyrate.calc_status") == _MEASURED and "dirtyrate.megabytes_per_second" in told:
-                return int(told["dirtyrate.megabytes_per_second"])
-            time.sleep(_AGAIN_S)
+    return None
+
+
+def _measured(connection: Any, domain: Any, period_s: int) -> int | None:
+    time.sleep(period_s)
+    end_s = time.monotonic() + _LATE_S
+    while time.monotonic() < end_s:
+        ((_, told),) = connection.domainListGetStats([domain], libvirt.VIR_DOMAIN_STATS_DIRTYRATE)
+        if told.get("dirtyrate.calc_status") == _MEASURED and "dirtyrate.megabytes_per_second" in told:
+            return int(told["dirtyrate.megabytes_per_second"])
+        time.sleep(_AGAIN_S)
     return None
 
 

@@ -27,7 +27,7 @@ class BareIds:
 
 
 def bare_ids(number: int) -> BareIds:
-    """Return the numbers of a host (1 to 40): no two hosts agree, and those of n1 and n2 are swapped.
+    """Return the numbers of a host (1 to 50): no two hosts agree, and those of n1 and n2 are swapped.
 
     >>> bare_ids(1), bare_ids(2)
     (BareIds(nova=511, qemu=512), BareIds(nova=512, qemu=511))
