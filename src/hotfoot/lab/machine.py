@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
 import shutil
@@ -21,10 +20,6 @@ _PROGRAMS = {
     "cc": "gcc",
     "ssh": "openssh-client",
 }
-
-
-# systemd, dbus, journald, logind, libvirtd and GlusterFS: 6 were counted on a ready host.
-_INOTIFY_PER_HOST = 8
 
 
 def obstacles() -> list[str]:
@@ -56,23 +51,3 @@ def obstacles() -> list[str]:
         if "overlay" not in Path("/proc/filesystems").read_text().split():
             found.append("its kernel has no overlayfs")
     return found
-
-
-def inotify_obstacle(host_count: int) -> str | None:
-    """Return why so many hosts would exhaust the machine's inotify instances, None if there are enough.
-
-    They are counted by user, for all namespaces together; without one left, libvirtd ends as soon as it starts.
-    """
-    limit = int(Path("/proc/sys/fs/inotify/max_user_instances").read_text())
-    used = 0
-    for handle in Path("/proc").glob("[0-9]*/fd/*"):
-        with contextlib.suppress(OSError):
-            used += os.readlink(handle) == "anon_inode:inotify"
-    needed = used + host_count * _INOTIFY_PER_HOST
-    if needed <= limit:
-        return None
-    return (
-        f"it allows {limit} inotify instances, {used} are in use, and {host_count} hosts want "
-        f"{host_count * _INOTIFY_PER_HOST} more; `sysctl fs.inotify.max_user_instances={max(1024, 2 * needed)}` "
-        "allows more"
-    )
