@@ -15,9 +15,10 @@ import pytest
 from tests.journal.records import completed, failed, record
 
 from hotfoot.errors import ExitStatus
+from hotfoot.journal.entries import now_ms
 from hotfoot.journal.place import Place
 from hotfoot.journal.record import RESULT_KEYS
-from hotfoot.journal.store import Store, now_ms
+from hotfoot.journal.store import Store
 
 DAY_MS = 86_400_000
 
@@ -28,11 +29,13 @@ def folder(tmp_path: Path) -> Path:
     store = Store(Place(file=tmp_path / "journal.sqlite3"))
     now = now_ms()
     forecast = {"total_ms": 1000, "verdict": "converges"}
-    store.open(completed(record(started_ms=now - 3 * DAY_MS)))
-    store.open(failed(record(started_ms=now - 2 * DAY_MS, instance="vm2"), ExitStatus.REFUSED, "no room, on n2"))
-    store.open(completed(record(started_ms=now - DAY_MS, forecast=forecast), total_ms=1250))
-    store.open(completed(record(cluster="rack2")))
-    store.open(record())
+    store.entries.open(completed(record(started_ms=now - 3 * DAY_MS)))
+    store.entries.open(
+        failed(record(started_ms=now - 2 * DAY_MS, instance="vm2"), ExitStatus.REFUSED, "no room, on n2")
+    )
+    store.entries.open(completed(record(started_ms=now - DAY_MS, forecast=forecast), total_ms=1250))
+    store.entries.open(completed(record(cluster="rack2")))
+    store.entries.open(record())
     store.close()
     return tmp_path
 
@@ -122,7 +125,7 @@ def test_a_command_that_cannot_ask_the_hosts_leaves_what_is_open_open(folder: Pa
     from tests.journal.records import DEAD
 
     store = Store(Place(file=folder / "journal.sqlite3"))
-    orphan = store.open(replace(record(), owner=DEAD, destination="n1"))
+    orphan = store.entries.open(replace(record(), owner=DEAD, destination="n1"))
     assert orphan in hotfoot(folder, "history").stdout
     assert store.find(orphan).ended_ms is None
     store.close()

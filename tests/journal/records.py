@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from hotfoot.errors import ExitStatus
+from hotfoot.journal.entries import now_ms
 from hotfoot.journal.living import myself
 from hotfoot.journal.owner import Owner
 from hotfoot.journal.record import Record, ended
-from hotfoot.journal.store import now_ms
 from hotfoot.migration.result import JobTotals, MigrationResult, Outcome
 
 UUID = "bc7b3e9f-c8f4-5853-941d-be5ab5116dee"

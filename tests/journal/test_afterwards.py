@@ -34,7 +34,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def orphan(store: Store) -> Record:
-    return store.find(store.open(record(owner=DEAD)))
+    return store.find(store.entries.open(record(owner=DEAD)))
 
 
 @pytest.fixture(autouse=True)
@@ -96,9 +96,9 @@ async def test_a_migration_that_goes_on_is_left_alone(store: Store, orphan: Reco
 
 
 async def test_the_records_of_the_living_and_of_other_clusters_are_left_alone(store: Store) -> None:
-    store.open(record())
-    store.open(record(owner=DEAD, cluster="rack2"))
-    store.open(record(owner=DEAD, destination="n9"))
+    store.entries.open(record())
+    store.entries.open(record(owner=DEAD, cluster="rack2"))
+    store.entries.open(record(owner=DEAD, destination="n9"))
     assert await settle(store, CloudDouble()) == ()
 
 

@@ -16,6 +16,7 @@ from tests.journal.records import record
 
 from hotfoot.errors import ExitStatus
 from hotfoot.journal.afterwards import is_orphan
+from hotfoot.journal.entries import Entries
 from hotfoot.journal.place import Place
 from hotfoot.journal.recorder import Recorder
 from hotfoot.journal.store import Store
@@ -39,7 +40,7 @@ def look(at_s: float, iteration: int, phase: Phase = Phase.COPYING_MEMORY) -> Jo
 
 
 def test_samples_are_thinned_but_no_iteration_is_lost(place: Place) -> None:
-    recorder = Recorder(Store(place), record(), lambda _: None)
+    recorder = Recorder(Entries(place), record(), lambda _: None)
     name = recorder.begin(60)
     assert name is not None
     for at_s, iteration in ((10.0, 1), (10.4, 1), (10.8, 1), (10.9, 2), (11.1, 2), (12.0, 2), (12.1, 2)):
@@ -62,7 +63,7 @@ def test_a_journal_that_comes_back_gets_everything(tmp_path: Path) -> None:
     folder.write_text("a file where the folder is to be")
     said: list[str] = []
     place = Place(file=folder / "migrations.sqlite3")
-    recorder = Recorder(Store(place), record(), said.append)
+    recorder = Recorder(Entries(place), record(), said.append)
     assert recorder.begin(60) is None
     recorder.sample(look(1.0, 1))
     recorder.sample(look(2.0, 2))
@@ -80,7 +81,7 @@ def test_a_journal_that_comes_back_gets_everything(tmp_path: Path) -> None:
 def test_trouble_is_said_once_and_the_end_is_said_to_be_missing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     said: list[str] = []
-    recorder = Recorder(Store(Place(file=tmp_path / "file" / "x.sqlite3")), record(), said.append)
+    recorder = Recorder(Entries(Place(file=tmp_path / "file" / "x.sqlite3")), record(), said.append)
     recorder.begin(60)
     for n in range(20):
         recorder.sample(look(float(n), n))
@@ -137,7 +138,7 @@ def test_a_full_disk_is_said_once_and_the_journal_stays_whole(tmp_path: Path) ->
 
 def test_a_server_that_drops_its_connections_loses_nothing(postgresql: str) -> None:
     store = Store(Place(url=postgresql))
-    recorder = Recorder(Store(Place(url=postgresql)), record(cluster="dropped"), lambda _: None)
+    recorder = Recorder(Entries(Place(url=postgresql)), record(cluster="dropped"), lambda _: None)
     name = recorder.begin(60)
     assert name is not None
     for n in range(6):

@@ -23,7 +23,7 @@ from hotfoot.journal.tables import METADATA
 
 def test_a_record_comes_back_as_it_was_written(store: Store) -> None:
     opened = record(forecast={"total_ms": 900, "verdict": "converges"}, asked_from="10.0.0.7")
-    name = store.open(opened)
+    name = store.entries.open(opened)
     found = store.find(name)
     assert replace(found, id="", heartbeat_ms=0) == opened
     assert store.left_open("rack1")[0].record == found
@@ -33,32 +33,32 @@ def test_a_record_comes_back_as_it_was_written(store: Store) -> None:
 
 def test_it_ends_once_and_the_owners_word_stands_above_what_others_found(store: Store) -> None:
     opened = record()
-    opened = replace(opened, id=store.open(opened))
+    opened = replace(opened, id=store.entries.open(opened))
     guessed = replace(failed(opened, ExitStatus.UNKNOWN_STATE, "not known"), found_afterwards=True)
-    assert store.end(guessed)
-    assert not store.end(replace(guessed, ended_ms=1))
-    assert store.end(completed(opened))
-    assert not store.end(failed(opened, ExitStatus.FAILED_ON_SOURCE, "late"))
+    assert store.entries.end(guessed)
+    assert not store.entries.end(replace(guessed, ended_ms=1))
+    assert store.entries.end(completed(opened))
+    assert not store.entries.end(failed(opened, ExitStatus.FAILED_ON_SOURCE, "late"))
     found = store.find(opened.id)
     assert (found.word, found.number("downtime_ms"), found.found_afterwards) == ("completed", 90, False)
     assert store.left_open("rack1") == ()
 
 
 def test_looks_and_actions_are_kept_in_order_and_never_twice(store: Store) -> None:
-    name = store.open(record())
+    name = store.entries.open(record())
     looks = [(n, Timed(1000 * n, {"iteration": n})) for n in range(5)]
-    store.add(name, looks[:3], [(0, Timed(700, {"kind": "throttle"}))])
-    store.add(name, looks[1:], [(0, Timed(700, {"kind": "throttle"}))])
+    store.entries.add(name, looks[:3], [(0, Timed(700, {"kind": "throttle"}))])
+    store.entries.add(name, looks[1:], [(0, Timed(700, {"kind": "throttle"}))])
     assert [timed.what["iteration"] for timed in store.samples(name)] == [0, 1, 2, 3, 4]
     assert len(store.actions(name)) == 1
-    assert store.counts(name) == {"samples": 5, "actions": 1}
+    assert store.entries.counts(name) == {"samples": 5, "actions": 1}
 
 
 def test_history_is_narrowed_and_the_newest_comes_first(store: Store) -> None:
     first = record(started_ms=1_000)
-    store.open(completed(first))
-    store.open(failed(replace(first, started_ms=2_000, instance="vm2"), ExitStatus.REFUSED, "no room"))
-    store.open(replace(first, started_ms=3_000, source="n3", cluster="rack2"))
+    store.entries.open(completed(first))
+    store.entries.open(failed(replace(first, started_ms=2_000, instance="vm2"), ExitStatus.REFUSED, "no room"))
+    store.entries.open(replace(first, started_ms=3_000, source="n3", cluster="rack2"))
 
     def found(wanted: Wanted) -> list[int]:
         return [each.started_ms for each in store.records(wanted)]
@@ -76,11 +76,11 @@ def test_history_is_narrowed_and_the_newest_comes_first(store: Store) -> None:
 
 def test_pruning_forgets_what_is_old_and_ended_with_all_that_belongs_to_it(store: Store) -> None:
     old = record(started_ms=1_000)
-    name = store.open(completed(old))
-    store.add(name, [(0, Timed(1, {}))], [])
-    left_open = store.open(old)
-    store.open(completed(replace(old, cluster="rack2")))
-    store.open(completed(record()))
+    name = store.entries.open(completed(old))
+    store.entries.add(name, [(0, Timed(1, {}))], [])
+    left_open = store.entries.open(old)
+    store.entries.open(completed(replace(old, cluster="rack2")))
+    store.entries.open(completed(record()))
     assert store.prune("rack1", 2_000, dry_run=True) == 1
     assert store.prune("rack1", 2_000) == 1
     assert store.prune("rack1", 2_000) == 0
@@ -90,7 +90,7 @@ def test_pruning_forgets_what_is_old_and_ended_with_all_that_belongs_to_it(store
 
 
 def test_an_orphan_is_taken_over_by_one_process_only(store: Store) -> None:
-    name = store.open(record(owner=DEAD))
+    name = store.entries.open(record(owner=DEAD))
     orphan = store.find(name)
     taken = store.adopt(orphan, myself())
     assert taken is not None
@@ -101,7 +101,7 @@ def test_an_orphan_is_taken_over_by_one_process_only(store: Store) -> None:
 def test_two_that_find_no_tables_make_them_once(place: Place) -> None:
     stores = [Store(place) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
-        names = list(pool.map(lambda store: store.open(record()), stores))
+        names = list(pool.map(lambda store: store.entries.open(record()), stores))
     assert len({*names}) == 4
     assert len(stores[0].records()) == 4
     for store in stores:
@@ -109,14 +109,14 @@ def test_two_that_find_no_tables_make_them_once(place: Place) -> None:
 
 
 def test_the_tables_are_what_the_steps_of_the_schema_make(store: Store) -> None:
-    store.open(record())
+    store.entries.open(record())
     with store._begin() as database:
         context = MigrationContext.configure(database, opts={"compare_type": True})
         assert compare_metadata(context, METADATA) == []
 
 
 def test_a_journal_of_a_newer_hotfoot_is_refused(store: Store) -> None:
-    store.open(record())
+    store.entries.open(record())
     with store._begin() as database:
         database.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(HotfootError, match="newer Hotfoot"):
@@ -125,7 +125,7 @@ def test_a_journal_of_a_newer_hotfoot_is_refused(store: Store) -> None:
 
 def test_an_id_that_fits_none_or_two_is_told(store: Store) -> None:
     for _ in range(2):
-        store.open(record(started_ms=1_000))
+        store.entries.open(record(started_ms=1_000))
     with pytest.raises(HotfootError, match="two migrations 1970"):
         store.find("1970")
     with pytest.raises(HotfootError, match="no migration %"):
@@ -148,9 +148,9 @@ def test_reading_makes_no_file(file: Path) -> None:
 def test_a_first_look_tells_whether_anything_is_open(file: Path) -> None:
     store = Store(Place(file=file))
     opened = record()
-    opened = replace(opened, id=store.open(opened))
+    opened = replace(opened, id=store.entries.open(opened))
     assert store.place.may_hold_open
-    store.end(completed(opened))
+    store.entries.end(completed(opened))
     assert not store.place.may_hold_open
     store.close()
 
@@ -174,7 +174,7 @@ def test_a_server_that_is_not_there_is_told_without_its_password() -> None:
 
 def test_a_reader_sees_the_write_ahead_log(file: Path) -> None:
     store = Store(Place(file=file))
-    store.open(record())
+    store.entries.open(record())
     with closing(sqlite3.connect(file)) as database:
         assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert database.execute("SELECT count(*) FROM migrations").fetchone() == (1,)

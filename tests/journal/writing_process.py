@@ -9,9 +9,9 @@ from pathlib import Path
 from tests.journal.records import completed, record
 
 from hotfoot.errors import ExitStatus
+from hotfoot.journal.entries import Entries
 from hotfoot.journal.place import Place
 from hotfoot.journal.recorder import Recorder
-from hotfoot.journal.store import Store
 from hotfoot.migration.result import MigrationResult, Outcome
 from hotfoot.migration.sample import JobSample, Phase
 
@@ -20,7 +20,7 @@ def main() -> None:
     """Write samples as fast as the journal takes them."""
     file, most = Path(sys.argv[1]), int(sys.argv[2])
     opened = record()
-    recorder = Recorder(Store(Place(file=file)), opened, lambda sentence: print(sentence, flush=True))
+    recorder = Recorder(Entries(Place(file=file)), opened, lambda sentence: print(sentence, flush=True))
     print(recorder.begin(20), flush=True)
     for n in range(most):
         recorder.sample(JobSample(at_s=time.monotonic(), phase=Phase.COPYING_MEMORY, iteration=n))

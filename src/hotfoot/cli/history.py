@@ -130,7 +130,7 @@ def _end_orphans(cluster: Path | None) -> None:
 
 def _moment_ms(option: str, text: str) -> int:
     from hotfoot.journal.ages import moment_ms
-    from hotfoot.journal.store import now_ms
+    from hotfoot.journal.entries import now_ms
 
     try:
         return moment_ms(text, now_ms())

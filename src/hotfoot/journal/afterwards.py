@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from hotfoot.cloud.protocol import Cloud
 from hotfoot.journal.claims import clear
+from hotfoot.journal.entries import now_ms
 from hotfoot.journal.living import lives
 from hotfoot.journal.record import Record, ended
-from hotfoot.journal.store import Open, Store, now_ms
+from hotfoot.journal.store import Open, Store
 from hotfoot.journal.verdict import order_of, place_of, result_of
 from hotfoot.migration.proof import Place, Proof
 from hotfoot.migration.result import JobTotals
@@ -77,7 +78,7 @@ async def _settle(cloud: Cloud, store: Store, record: Record, *, stopped: bool) 
     how = "stopped by `hotfoot abort`:" if stopped else "found afterwards:"
     result = result_of(record, proof, totals, how=f"{who}; {how}", total_ms=totals.elapsed_ms, stopped=stopped)
     done = ended(record, result, now_ms(), found_afterwards=True)
-    await asyncio.to_thread(store.end, done)
+    await asyncio.to_thread(store.entries.end, done)
     await clear(cloud, record.uuid or "", record.owner, record.source, record.destination)
     return Found(done, False, done.reason or "")
 

@@ -11,6 +11,7 @@ from hotfoot.cloud.protocol import Cloud
 from hotfoot.errors import HotfootError
 from hotfoot.journal.afterwards import prove
 from hotfoot.journal.claims import clear
+from hotfoot.journal.entries import Entries
 from hotfoot.journal.owner import Owner
 from hotfoot.journal.place import Place
 from hotfoot.journal.record import Record
@@ -99,6 +100,6 @@ async def follow(
             return None
     finally:
         store.close()
-    recorder = Recorder(Store(place), replace(record, owner=me), say)
+    recorder = Recorder(Entries(place), replace(record, owner=me), say)
     await asyncio.to_thread(recorder.begin, BEGIN_PATIENCE_S)
     return Following(cloud, record, recorder, on_sample)

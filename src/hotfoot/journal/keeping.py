@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
+from contextlib import closing
 from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 from hotfoot.cloud.protocol import Cloud
 from hotfoot.errors import HotfootError
 from hotfoot.inventory import Instance
-from hotfoot.journal.afterwards import orphans
 from hotfoot.journal.claims import Held, claimed_by, refusal, take
-from hotfoot.journal.following import Following, follow
+from hotfoot.journal.entries import Entries, now_ms
 from hotfoot.journal.living import asked_from, myself
 from hotfoot.journal.place import Place
 from hotfoot.journal.record import Json, Record, ended
 from hotfoot.journal.recorder import Recorder
-from hotfoot.journal.store import Store, now_ms
 from hotfoot.migration.action import Action
 from hotfoot.migration.options import Order
 from hotfoot.migration.prepare import Request
 from hotfoot.migration.result import MigrationResult
 from hotfoot.migration.sample import JobSample
 
+if TYPE_CHECKING:
+    from hotfoot.journal.following import Following
+
 OPEN_PATIENCE_S = 3.0
 END_PATIENCE_S = 8.0
-"""Longer than a database may take to say that it cannot: ``store.PATIENCE_S``."""
+"""Longer than a database may take to say that it cannot: ``database.PATIENCE_S``."""
 
 
 class Keeping:
@@ -59,7 +62,7 @@ class Keeping:
         """Open the record, as the last thing before the move."""
         record = self._record(instance, request)
         record = replace(record, destination=order.destination, mode=order.mode.value, forecast=forecast, policy=policy)
-        self._recorder = Recorder(Store(self._place), record, self._say_from_thread)
+        self._recorder = Recorder(Entries(self._place), record, self._say_from_thread)
         self._id = await asyncio.to_thread(self._recorder.begin, OPEN_PATIENCE_S)
         if self._held:
             await self._held.rest()
@@ -94,11 +97,8 @@ class Keeping:
         record = replace(self._record(instance, request), destination=result.destination)
 
         def write() -> str:
-            store = Store(self._place)
-            try:
-                return store.open(ended(record, result, now_ms()))
-            finally:
-                store.close()
+            with closing(Entries(self._place)) as entries:
+                return entries.open(ended(record, result, now_ms()))
 
         try:
             return replace(result, id=await asyncio.to_thread(write))
@@ -115,6 +115,10 @@ class Keeping:
         """
         if await self._cloud.job(instance.host, instance.uuid) is None:
             return None
+        from hotfoot.journal.afterwards import orphans
+        from hotfoot.journal.following import follow
+        from hotfoot.journal.store import Store
+
         store = Store(self._place)
         try:
             for record in await orphans(store, self._cluster, self._hosts):

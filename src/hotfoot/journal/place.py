@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from hotfoot.cluster.journal_url import check_journal_url
+from hotfoot.cluster.journal_url import check_journal_url, without_password
 from hotfoot.errors import ExitStatus, HotfootError
 from hotfoot.prepare.journal import default_path
 
@@ -23,6 +23,16 @@ class Place:
 
     file: Path | None = None
     url: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the operator calls it; never with a password."""
+        return str(self.file) if self.file is not None else without_password(self.url)
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything can have been written; a file that is not there is not made by reading."""
+        return self.file is None or self.file.exists()
 
     @property
     def may_hold_open(self) -> bool:

@@ -13,8 +13,8 @@ from dataclasses import asdict, replace
 from typing import Literal
 
 from hotfoot.errors import HotfootError
+from hotfoot.journal.entries import Entries, now_ms
 from hotfoot.journal.record import Record, Timed, ended
-from hotfoot.journal.store import Store, now_ms
 from hotfoot.migration.action import Action
 from hotfoot.migration.result import MigrationResult
 from hotfoot.migration.sample import JobSample
@@ -36,11 +36,11 @@ class Recorder:
     is tried again with whatever comes next; where even the end cannot be written, that is said too.
     """
 
-    def __init__(self, store: Store, record: Record, say: Callable[[str], None]) -> None:
+    def __init__(self, entries: Entries, record: Record, say: Callable[[str], None]) -> None:
         """``record`` without an id is yet to be opened; ``say`` is called from another thread."""
         self._record = record
         self._began_s = time.monotonic() - (now_ms() - record.started_ms) / 1000
-        self._writer = _Writer(store, record, say)
+        self._writer = _Writer(entries, record, say)
         self._last: JobSample | None = None
 
     def begin(self, patience_s: float) -> str | None:
@@ -70,8 +70,8 @@ class Recorder:
 class _Writer:
     """The thread that writes, and what waits to be written."""
 
-    def __init__(self, store: Store, record: Record, say: Callable[[str], None]) -> None:
-        self._store = store
+    def __init__(self, entries: Entries, record: Record, say: Callable[[str], None]) -> None:
+        self._entries = entries
         self._record = record
         self._say = say
         self._things: queue.SimpleQueue[tuple[_Kind, Timed] | Record] = queue.SimpleQueue()
@@ -85,7 +85,7 @@ class _Writer:
 
     def opened(self, patience_s: float) -> str | None:
         if not self._opened.wait(patience_s):
-            self._complain(f"the journal {self._store.name} does not answer")
+            self._complain(f"the journal {self._entries.name} does not answer")
         return self._record.id or None
 
     def put(self, kind: _Kind, timed: Timed) -> None:
@@ -94,7 +94,7 @@ class _Writer:
     def end(self, record: Record, patience_s: float) -> None:
         self._things.put(record)
         if not self._ended.wait(patience_s):
-            self._complain(f"the journal {self._store.name} does not answer")
+            self._complain(f"the journal {self._entries.name} does not answer")
             self._incomplete()
 
     def _write(self) -> None:
@@ -114,7 +114,7 @@ class _Writer:
                 if self._things.empty():
                     self._try(self._add)
         finally:
-            self._store.close()
+            self._entries.close()
             self._ended.set()
 
     def _keep(self, kind: _Kind, timed: Timed) -> None:
@@ -124,14 +124,14 @@ class _Writer:
 
     def _open(self) -> None:
         if self._record.id:
-            self._counts = self._store.counts(self._record.id)
+            self._counts = self._entries.counts(self._record.id)
         else:
-            self._record = replace(self._record, id=self._store.open(self._record))
+            self._record = replace(self._record, id=self._entries.open(self._record))
 
     def _add(self) -> None:
         if not self._record.id:
             self._open()
-        self._store.add(self._record.id, self._waiting["samples"], self._waiting["actions"])
+        self._entries.add(self._record.id, self._waiting["samples"], self._waiting["actions"])
         for rows in self._waiting.values():
             rows.clear()
 
@@ -141,7 +141,7 @@ class _Writer:
         def end() -> None:
             if not self._record.id:
                 self._open()
-            self._store.end(replace(record, id=self._record.id))
+            self._entries.end(replace(record, id=self._record.id))
 
         self._try(self._add)
         if not self._try(end):

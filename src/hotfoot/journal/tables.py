@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, Table, Text
 
-NEWEST = "0001"
-"""The step of the schema that these tables are at."""
-
 METADATA = MetaData()
 
 MIGRATIONS = Table(

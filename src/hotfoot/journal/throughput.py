@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
 
 from hotfoot.errors import HotfootError
+from hotfoot.journal.entries import Entries, Move
 from hotfoot.journal.place import Place
-from hotfoot.journal.record import Record
-from hotfoot.journal.store import Store, Wanted
 
 _LOOK_BACK = 50
 _DIFFERENT = ("native_tls", "bandwidth_bytes_per_s", "parallel", "compress")
@@ -19,23 +19,19 @@ def earlier_throughputs(place: Place, cluster: str, source: str, destination: st
 
     A journal that cannot be read tells nothing: it is not needed for a forecast.
     """
-    store = Store(place)
-    try:
-        return reached(store.records(Wanted(cluster=cluster, host=destination, limit=_LOOK_BACK)), source, destination)
-    except HotfootError:
-        return ()
-    finally:
-        store.close()
+    with closing(Entries(place)) as entries:
+        try:
+            return reached(entries.moves(cluster, source, destination, _LOOK_BACK))
+        except HotfootError:
+            return ()
 
 
-def reached(records: Iterable[Record], source: str, destination: str) -> tuple[int, ...]:
-    """Pick the throughputs of completed plain live migrations from the source to the destination. Pure."""
+def reached(moves: Iterable[Move]) -> tuple[int, ...]:
+    """Pick the throughputs of the moves with a plain memory stream. Pure."""
     return tuple(
-        throughput
-        for record in records
-        if (record.source, record.destination) == (source, destination)
-        and record.outcome == "completed"
-        and record.mode == "live"
-        and not any(record.asked.get(option) for option in _DIFFERENT)
-        and (throughput := record.number("throughput_bytes_per_s"))
+        int(throughput)
+        for move in moves
+        if not any(move.asked.get(option) for option in _DIFFERENT)
+        and isinstance(throughput := move.result.get("throughput_bytes_per_s"), (int, float))
+        and throughput
     )
