@@ -29,6 +29,12 @@ class Said:
         found: dict[str, Any] = json.loads(self.out.strip().splitlines()[-1])
         return found
 
+    @property
+    def blocking(self) -> str:
+        """Problems and blocking findings of the object alone, a line each: what matters of a long one that failed."""
+        told = [finding for finding in self.json.get("findings", ()) if finding["severity"] == "blocks"]
+        return "\n".join([*self.json.get("problems", ()), *map(str, told), self.err])
+
 
 def environment(cluster: Path | None = None, more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment of a command: a cluster file, and no colours."""

@@ -69,7 +69,7 @@ def test_bare_hosts_are_made_ready_and_given_back_as_they_were(bare: TestLab, ki
     assert {host: differences(before[host], tree(bare, host)) for host in HOSTS} == {host: [] for host in HOSTS}
 
     prepared = bare.run("prepare", "--yes", "--json", timeout_s=400)
-    assert prepared.status == 0, prepared.out + prepared.err
+    assert prepared.status == 0, prepared.blocking
     assert prepared.json["outcome"] == "completed"
     run = prepared.json["run"]
 

@@ -52,7 +52,7 @@ def test_bare_hosts_become_clients_of_ceph_and_are_given_back_as_they_were(bare:
     assert found == BROKEN | BROKEN_BY_CEPH | ADVICE
 
     prepared = bare.run("prepare", "--yes", "--json", timeout_s=400)
-    assert prepared.status == 0, prepared.out + prepared.err
+    assert prepared.status == 0, prepared.blocking
     run = prepared.json["run"]
     for host in HOSTS:
         assert bare.on(host, "stat", "-c", "%a %U:%G", KEYRING).strip() == "640 root:root"

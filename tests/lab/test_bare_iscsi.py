@@ -56,7 +56,7 @@ def test_bare_hosts_are_made_ready_and_given_back_as_they_were(bare: TestLab, st
     assert found == BROKEN | NO_SECRET | ADVICE
 
     prepared = bare.run("prepare", "--yes", "--json", timeout_s=400)
-    assert prepared.status == 0, prepared.out + prepared.err
+    assert prepared.status == 0, prepared.blocking
     run = prepared.json["run"]
     clean = bare.run("check", "--json")
     assert clean.status == 0, clean.out

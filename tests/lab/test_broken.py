@@ -32,7 +32,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestLab]:
     hotfoot("lab", "down", "--name", "broken")
     lab = bring_up("broken", "--bare", "--hosts", "3", "--storage", "glusterfs")
     prepared = lab.run("prepare", "--yes", "--json", timeout_s=400)
-    assert prepared.status == 0, prepared.out + prepared.err
+    assert prepared.status == 0, prepared.blocking
     yield lab
     hotfoot("lab", "down", "--name", "broken")
     monkeypatch.undo()

@@ -74,7 +74,7 @@ def test_it_is_closed_to_strangers_for_good_and_opened_again(pair: TestLab) -> N
     pair.on("n1", "systemctl", "enable", "--now", "nftables.service")
     before = {host: tree(pair, host) for host in ("n1", "n2")}
     prepared = pair.run("prepare", "--yes", "--json", *topic)
-    assert prepared.status == 0, prepared.out + prepared.err
+    assert prepared.status == 0, prepared.blocking
     assert prepared.json["findings"] == []
     assert (of_a_stranger(pair), of_a_host(pair)) == (CLOSED, OPEN)
     # The controller that prepared is not named in the cluster file: where it comes from is let in all the same.

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,7 +54,8 @@ class Program:
         return self.ask(beat="prepare", tokens=tokens, network=network)
 
     def read(self, folder: Path, writer: str, wrote: dict[str, Any]) -> dict[str, Any]:
-        token = {"host": writer, "name": f".hotfoot-proof-{RUN}.0-{writer}", "sha256": wrote["sha256"]}
+        token = {"host": writer, "name": f".hotfoot-proof-{RUN}.0-{writer}"}
+        token |= {key: wrote[key] for key in ("sha256", "uid", "gid") if key in wrote}
         found: dict[str, Any] = self.ask(beat="look", peers=[], targets=[], tokens={str(folder): [token]})
         seen: dict[str, Any] = found["tokens"][str(folder)][writer]
         return seen
@@ -137,6 +139,21 @@ def test_a_lock_that_nobody_holds_is_given(start: Callable[[str], Program], tmp_
     token.write_bytes(b"x")
     seen = reader.read(tmp_path, "n1", {"sha256": hashlib.sha256(b"x").hexdigest()})
     assert (seen["same"], seen["lock_refused"], seen["lock_error"]) == (True, False, "")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a file away")
+def test_an_owner_that_a_file_system_tells_late_is_waited_for(start: Callable[[str], Program], tmp_path: Path) -> None:
+    reader = start("n2")
+    reader.prepare(tmp_path)
+    token = tmp_path / f".hotfoot-proof-{RUN}.0-n1"
+    token.write_bytes(b"x")
+    wrote = {"sha256": hashlib.sha256(b"x").hexdigest(), "uid": 511, "gid": 511}
+    assert (seen := reader.read(tmp_path, "n1", wrote))["uid"] == 0, seen
+    late = threading.Timer(0.2, os.chown, (token, 511, 511))
+    late.start()
+    seen = reader.read(tmp_path, "n1", wrote)
+    late.join()
+    assert (seen["uid"], seen["gid"]) == (511, 511)
 
 
 def test_a_folder_that_cannot_be_written(start: Callable[[str], Program], tmp_path: Path) -> None:

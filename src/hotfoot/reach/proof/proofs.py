@@ -175,7 +175,8 @@ def _seen_by(
         "peers": [_peer(trials[destination]) for source, destination in connecting if source == name],
         "tokens": {
             path: [
-                {"host": writer.host.name, "name": writer.tokens[path], "sha256": folder["sha256"]}
+                {"host": writer.host.name, "name": writer.tokens[path]}
+                | {key: folder[key] for key in ("sha256", "uid", "gid") if key in folder}
                 for writer in writers
                 if not (folder := writer.prepared["folders"][path])["problem"]
             ]

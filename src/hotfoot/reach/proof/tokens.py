@@ -161,16 +161,22 @@ def _remove(file: str) -> None:
 
 
 def _look_at_token(path: str, token: "dict[str, Any]", until: float) -> "dict[str, Any]":
-    """Look at another host's token; again, until a time, where it is there with other content.
+    """Look at another host's token; again, until a time, where it is there with other content or another owner.
 
     FUSE takes the attributes that came with a listing for true for a second: a token that was listed while it was
-    being written reads as empty until then.
+    being written reads as empty until then, and one that was not yet given away belongs to root.
     """
     found = _look_once(path, token)
-    while not found.get("same", True) and "uid" in found and time.monotonic() < until:
+    while _may_be_stale(found, token) and time.monotonic() < until:
         time.sleep(0.3)
         found = _look_once(path, token)
     return found
+
+
+def _may_be_stale(found: "dict[str, Any]", token: "dict[str, Any]") -> bool:
+    if "uid" not in found:
+        return False
+    return not found["same"] or any(found[key] != token.get(key, found[key]) for key in ("uid", "gid"))
 
 
 def _look_once(path: str, token: "dict[str, Any]") -> "dict[str, Any]":
