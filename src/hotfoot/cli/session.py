@@ -115,7 +115,6 @@ def throughput_probe(cluster: Cluster) -> Probe:
 
 def _endpoints(cluster: Cluster, access: SshAccess) -> dict[str, Endpoint]:
     from hotfoot.cloud.libvirt_uri import Endpoint
-    from hotfoot.readiness.wanted import migration_user
 
     endpoints = {}
     for host in cluster.hosts:
@@ -127,7 +126,7 @@ def _endpoints(cluster: Cluster, access: SshAccess) -> dict[str, Endpoint]:
             transport=cluster.libvirt.transport,
             port=ssh.port if by_ssh else cluster.libvirt.port,
             user=ssh.user,
-            peer_user=migration_user(cluster) if by_ssh else None,
+            peer_user=cluster.migration_user if by_ssh else None,
             pki=str(cluster.libvirt.pki) if cluster.libvirt.pki else None,
             ssh_command=str(access.command),
             stream_address=cluster.migration_address_of(host),

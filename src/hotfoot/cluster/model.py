@@ -445,6 +445,11 @@ class Cluster(_Section):
         )
         return self.model_copy(update={"hosts": hosts})
 
+    @property
+    def migration_user(self) -> str | None:
+        """Who logs in from host to host: the declared user, root where libvirt goes by SSH, else nobody."""
+        return self.migration.user or ("root" if self.libvirt.transport == "ssh" else None)
+
     def migration_address_of(self, host: Host) -> str | None:
         """Where the host receives the memory stream, as far as the file tells.
 

@@ -11,7 +11,6 @@ from hotfoot.readiness.facts import Facts, PairProof
 from hotfoot.readiness.finding import Finding, Severity, Topic
 from hotfoot.readiness.listing import listed
 from hotfoot.readiness.pair_faults import Fault, Gathered, Side, gather
-from hotfoot.readiness.wanted import migration_user
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +246,7 @@ def judge(cluster: Cluster, facts: Facts) -> Iterable[Finding]:
     for host, reason in facts.proofs.problems.items():
         if host not in silent:
             yield _absent(host, reason)
-    user = migration_user(cluster) or "root"
+    user = cluster.migration_user or "root"
     ssh = [proof for proof in facts.proofs.pairs if proof.ssh is not None]
     libvirt = [proof for proof in facts.proofs.pairs if proof.libvirt is not None]
     if cluster.libvirt.transport == "ssh":  # whose own login fails with the one before

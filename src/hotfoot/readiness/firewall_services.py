@@ -9,7 +9,6 @@ from hotfoot.cluster import Cluster
 from hotfoot.readiness.edit import value_of
 from hotfoot.readiness.facts import HostFacts
 from hotfoot.readiness.ssh_host_keys import ssh_port
-from hotfoot.readiness.wanted import migration_user
 
 MIGRATION_PORTS = (49152, 49215)
 """Where QEMU receives memory and copied disks, unless qemu.conf says otherwise (migration_port_min, _max)."""
@@ -34,7 +33,7 @@ class Service:
 def services_of(cluster: Cluster, host: HostFacts) -> list[Service]:
     """Return what other hosts need of this one."""
     found = []
-    if migration_user(cluster) is not None:
+    if cluster.migration_user is not None:
         port = ssh_port(cluster, host)
         found.append(
             Service("ssh", "SSH", ((port, port),), "management", "The migration user logs in from host to host.")

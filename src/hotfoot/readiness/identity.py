@@ -11,7 +11,6 @@ from hotfoot.readiness.facts import Facts, HostFacts, IdentityFact, UserFact
 from hotfoot.readiness.finding import Finding, Severity, Topic
 from hotfoot.readiness.ids import Choice, Role, choose
 from hotfoot.readiness.listing import listed
-from hotfoot.readiness.wanted import migration_user
 
 QEMU_USERS = ("libvirt-qemu", "qemu")
 """QEMU's user on Debian and Ubuntu, and on RHEL and its kin."""
@@ -286,7 +285,7 @@ def _nova(cluster: Cluster, host: HostFacts) -> Iterator[Finding]:
                 ),
             ),
         )
-    if migration_user(cluster) != "nova" and may_log_in(user.shell):
+    if cluster.migration_user != "nova" and may_log_in(user.shell):
         yield Finding(
             code="identity.nova-shell",
             severity=Severity.ADVICE,

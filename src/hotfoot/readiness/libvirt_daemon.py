@@ -29,7 +29,6 @@ from hotfoot.readiness.finding import Finding, Severity, Topic
 from hotfoot.readiness.libvirt_conf import Settings, read
 from hotfoot.readiness.libvirt_mistakes import mistakes, refresh
 from hotfoot.readiness.libvirt_sockets import closed, opened, started
-from hotfoot.readiness.wanted import migration_user
 
 TLS_PORT, TCP_PORT = 16514, 16509
 _ENVIRONMENT_FILES = (
@@ -366,7 +365,7 @@ def _ignored(host: HostFacts, daemons: Daemons, settings: Settings) -> Iterator[
 
 
 def _ssh_user(cluster: Cluster, host: HostFacts, daemons: Daemons) -> Iterator[Finding]:
-    user = migration_user(cluster)
+    user = cluster.migration_user
     if user in (None, "root") or host.identity is None:
         return
     settings = read(host.text(daemons.qemu_daemon_conf))

@@ -10,7 +10,6 @@ from hotfoot.readiness.facts import Facts, PairProof
 from hotfoot.readiness.finding import Finding, Severity, Topic
 from hotfoot.readiness.listing import listed
 from hotfoot.readiness.pair_faults import Fault, Gathered, gather
-from hotfoot.readiness.wanted import migration_user
 
 Use = Literal["ssh", "libvirt", "migration"]
 
@@ -56,7 +55,7 @@ def judge(cluster: Cluster, facts: Facts) -> Iterable[Finding]:
 
 
 def _uses(cluster: Cluster) -> Iterator[Use]:
-    if migration_user(cluster) is not None:
+    if cluster.migration_user is not None:
         yield "ssh"
     if cluster.libvirt.transport != "ssh":
         yield "libvirt"

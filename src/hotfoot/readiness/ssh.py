@@ -17,7 +17,6 @@ from hotfoot.readiness.ssh_host_keys import (
     unknown_host_keys,
 )
 from hotfoot.readiness.ssh_login import account, logins
-from hotfoot.readiness.wanted import migration_user
 
 _UNITS = ("ssh.service", "sshd.service", "ssh.socket", "sshd.socket")
 _KEY_OPTIONS = ("pubkeyauthentication", "authorizedkeysfile")
@@ -26,7 +25,7 @@ _WHO_OPTIONS = ("allowusers", "allowgroups", "denyusers", "denygroups")
 
 def judge(cluster: Cluster, facts: Facts) -> Iterator[Finding]:
     """Judge sshd on each host; and logins between hosts where the cluster file has a user for them."""
-    name = migration_user(cluster)
+    name = cluster.migration_user
     users = {host.host: user for host in facts.hosts if name and host.identity and (user := host.identity.user(name))}
     for host in facts.hosts:
         yield from _sshd(host)

@@ -34,7 +34,7 @@ class Wanted(BaseModel):
 def wanted(cluster: Cluster, topics: Iterable[Topic]) -> Wanted:
     """Return what the topics look at on the hosts of a cluster."""
     topics = tuple(topics)
-    user = migration_user(cluster)
+    user = cluster.migration_user
 
     def union(lists: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
         words = sorted({word for each in lists for word in each})
@@ -63,8 +63,3 @@ def wanted(cluster: Cluster, topics: Iterable[Topic]) -> Wanted:
         ),
         migration_user=user,
     )
-
-
-def migration_user(cluster: Cluster) -> str | None:
-    """Return who logs in from host to host: the declared user, root where libvirt goes by SSH, else nobody."""
-    return cluster.migration.user or ("root" if cluster.libvirt.transport == "ssh" else None)

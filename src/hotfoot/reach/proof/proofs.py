@@ -17,7 +17,6 @@ from hotfoot.reach.secret_file import password_in
 from hotfoot.reach.ssh import SshAccess
 from hotfoot.readiness.ceph_client import keyring
 from hotfoot.readiness.facts import PairProof, PoolProof, Proofs, SharedProof, TargetProof
-from hotfoot.readiness.wanted import migration_user
 
 ON_HOST = ("waiting", "tokens", "doors", "iscsi", "pools", "host_proof")
 """The modules that are sent to hosts, joined; each uses what stands before it."""
@@ -203,7 +202,7 @@ def _peer(trial: _Trial) -> dict[str, Any]:
     """Return which doors of a destination to knock at, and what to try behind them."""
     cluster, host = trial.access.cluster, trial.host
     ssh_port = cluster.ssh_of(host).port or 22
-    user = migration_user(cluster)
+    user = cluster.migration_user
     at_ssh = [host.address, ssh_port]
     tries: dict[str, Any] = {}
     if user is not None:
@@ -240,7 +239,7 @@ def login_argv(name: str, port: int) -> list[str]:
 def libvirt_argv(cluster: Cluster, host: Host) -> list[str]:
     """Return the libvirt connection from one host to another: by the address that migrations use, and read-write."""
     transport = cluster.libvirt.transport
-    user = migration_user(cluster) if transport == "ssh" else None
+    user = cluster.migration_user if transport == "ssh" else None
     port = cluster.ssh_of(host).port if transport == "ssh" else cluster.libvirt.port
     address = f"[{host.address}]" if ":" in host.address else host.address
     place = f"{f'{user}@' if user else ''}{address}{f':{port}' if port else ''}"
