@@ -36,12 +36,13 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    pattern: re.Pattern[str]
+    pattern: str
+    """Compiled when an error is looked up: most commands see none."""
     sentence: str
 
 
 def _rules(*pairs: tuple[str, str]) -> tuple[_Rule, ...]:
-    return tuple(_Rule(re.compile(pattern, re.IGNORECASE), sentence) for pattern, sentence in pairs)
+    return tuple(_Rule(pattern, sentence) for pattern, sentence in pairs)
 
 
 _SOCKET = {
@@ -323,7 +324,7 @@ def _to_peer(raw: str, asked: Asked) -> bool:
 
 def _first(rules: tuple[_Rule, ...], raw: str, who: str, host: str, asked: Asked) -> str | None:
     for rule in rules:
-        match = rule.pattern.search(raw)
+        match = re.search(rule.pattern, raw, re.IGNORECASE)
         if match:
             found = match.groupdict()
             from_here = who == "here"
