@@ -18,7 +18,7 @@ SLOW, FAST = "60mbit", "1gbit"
 def slow(lab: TestLab) -> Iterator[TestLab]:
     """The lab with vm1 on n1, the link of n2 so slow that a move there takes a long time."""
     if lab.where("vm1") != "n1":
-        assert lab.run("migrate", "vm1", "n1").status == 0
+        assert lab.run("migrate", "vm1", "n1", "--no-forecast").status == 0
     lab.empty("n2")
     lab.lab("shape", "n2", SLOW)
     yield lab
@@ -29,7 +29,7 @@ def slow(lab: TestLab) -> Iterator[TestLab]:
 
 def start_move(lab: TestLab, *options: str) -> Popen[str]:
     """Start a move of vm1 to n2 and return once it is under way, as the source's libvirt says."""
-    process: Popen[str] = lab.start("migrate", "vm1", "n2", "--json", *options)
+    process: Popen[str] = lab.start("migrate", "vm1", "n2", "--no-forecast", "--json", *options)
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()

@@ -22,7 +22,7 @@ SLOW, FAST = "150mbit", "1gbit"
 def own(lab: TestLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestLab]:
     """The lab with vm1 on n1, both links slow, and a journal of the test's own."""
     if lab.where("vm1") != "n1":
-        assert lab.run("migrate", "vm1", "n1").status == 0
+        assert lab.run("migrate", "vm1", "n1", "--no-forecast").status == 0
     monkeypatch.setenv("HOTFOOT_JOURNAL", f"sqlite:///{tmp_path}/journal.sqlite3")
     for host in ("n1", "n2"):
         lab.lab("shape", host, SLOW)

@@ -27,7 +27,7 @@ def other_host(lab: TestLab, instance: str) -> str:
 )
 def test_an_option_is_carried_out(lab: TestLab, options: tuple[str, ...]) -> None:
     destination = other_host(lab, "vm1")
-    said = lab.run("migrate", "vm1", destination, "--json", *options)
+    said = lab.run("migrate", "vm1", destination, "--no-forecast", "--json", *options)
     assert said.status == 0, said.err
     assert lab.where("vm1") == destination
     lab.verify("vm1")
@@ -39,7 +39,7 @@ def test_parallel_with_native_tls_encrypts_what_travels(lab: TestLab) -> None:
     assert source
     lab.lab("shape", destination, "60mbit")
     try:
-        process = lab.start("migrate", "vm1", destination, "--native-tls", "--json")
+        process = lab.start("migrate", "vm1", destination, "--native-tls", "--no-forecast", "--json")
         ask = """virsh qemu-monitor-command vm1 '{"execute":"query-migrate-parameters"}' || true"""
         seen = ""
         while "tls-creds" not in seen or '"tls-creds":""' in seen:
@@ -61,7 +61,7 @@ def test_without_a_destination_the_emptiest_host_is_chosen(lab: TestLab) -> None
 
 def test_two_instances_move_at_once(lab: TestLab) -> None:
     moves = [(name, other_host(lab, name)) for name in ("vm1", "vm2")]
-    processes = [lab.start("migrate", name, destination, "--json") for name, destination in moves]
+    processes = [lab.start("migrate", name, destination, "--no-forecast", "--json") for name, destination in moves]
     for process, (name, destination) in zip(processes, moves, strict=True):
         said = finish(process)
         assert said.status == 0, said.err
@@ -73,7 +73,7 @@ def test_a_paused_instance_arrives_paused(lab: TestLab) -> None:
     source, destination = lab.where("vm2"), other_host(lab, "vm2")
     assert source
     lab.on(source, "virsh", "-q", "suspend", "vm2")
-    said = lab.run("migrate", "vm2", destination, "--json")
+    said = lab.run("migrate", "vm2", destination, "--no-forecast", "--json")
     assert said.status == 0, said.err
     assert lab.on(destination, "virsh", "-q", "domstate", "vm2").strip() == "paused"
     lab.on(destination, "virsh", "-q", "resume", "vm2")
@@ -85,7 +85,7 @@ def test_a_transient_instance_stays_transient(lab: TestLab) -> None:
     assert source
     definition = lab.on(source, "virsh", "dumpxml", "--inactive", "vm2")
     lab.on(source, "virsh", "-q", "undefine", "vm2")
-    assert lab.run("migrate", "vm2", destination, "--json").status == 0
+    assert lab.run("migrate", "vm2", destination, "--no-forecast", "--json").status == 0
     assert lab.on(destination, "virsh", "-q", "list", "--transient", "--name").split() == ["vm2"]
     lab.on(destination, "sh", "-c", f'cat > /tmp/vm2.xml <<"END"\n{definition}\nEND\nvirsh -q define /tmp/vm2.xml')
     lab.verify("vm2")
@@ -103,7 +103,7 @@ def test_memory_travels_over_the_declared_network(lab: TestLab, tmp_path: Path) 
     plan = by_it.run("migrate", "vm1", destination, "--dry-run")
     assert plan.status == 0
     assert network.rpartition(".")[0] in plan.out
-    assert by_it.run("migrate", "vm1", destination, "--json").status == 0
+    assert by_it.run("migrate", "vm1", destination, "--no-forecast", "--json").status == 0
     lab.verify("vm1")
     elsewhere = lab.cluster.with_name("elsewhere.yaml")
     elsewhere.write_text(text + "migration: {network: 192.0.2.0/24}\n")
@@ -121,7 +121,7 @@ def tcp_lab() -> Iterator[TestLab]:
 
 
 def test_plain_tcp_moves_too(tcp_lab: TestLab) -> None:
-    assert tcp_lab.run("migrate", "vm1", "n2").status == 0
+    assert tcp_lab.run("migrate", "vm1", "n2", "--no-forecast").status == 0
     assert tcp_lab.where("vm1") == "n2"
     tcp_lab.verify("vm1")
 

@@ -89,7 +89,7 @@ def test_commands_arrive_as_they_were_given(vm_lab: TestLab) -> None:
 def test_an_instance_moves_and_is_whole(vm_lab: TestLab) -> None:
     assert "nova/instances" in vm_lab.on(vm_lab.where("vm1") or "", "virsh", "domblklist", "vm1")
     destination = "n2" if vm_lab.where("vm1") == "n1" else "n1"
-    said = vm_lab.run("migrate", "vm1", destination, timeout_s=400)
+    said = vm_lab.run("migrate", "vm1", destination, "--no-forecast", timeout_s=400)
     assert said.status == 0, said.out + said.err
     assert vm_lab.where("vm1") == destination
     vm_lab.verify("vm1")
@@ -108,7 +108,7 @@ def test_a_host_can_be_entered_while_its_link_is_cut(vm_lab: TestLab) -> None:
 
 def test_a_killed_host_boots_again_with_its_disk_and_its_mounts(vm_lab: TestLab) -> None:
     if vm_lab.where("vm1") == "n2":
-        assert vm_lab.run("migrate", "vm1", "n1", timeout_s=400).status == 0
+        assert vm_lab.run("migrate", "vm1", "n1", "--no-forecast", timeout_s=400).status == 0
     vm_lab.on("n2", "sh", "-c", "echo kept > /root/kept; sync")
     booted = vm_lab.on("n2", "cat", "/proc/sys/kernel/random/boot_id")
     vm_lab.lab("fault", "kill-host", "n2")
