@@ -19,29 +19,26 @@ DECLARED = Cluster.model_validate(
 
 
 def asked(**more: str | int | bool) -> Asked:
-    nothing = dict.fromkeys(
-        ("block", "native_tls", "bandwidth", "parallel", "compress", "policy", "max_downtime", "deadline")
-    )
-    return Asked(**{**nothing, **more})  # type: ignore[arg-type]
+    return Asked(instance="vm1", destination=None, from_host=None, **more)  # type: ignore[arg-type]
 
 
 def test_without_options_the_file_holds() -> None:
-    options = asked().options(DECLARED)
+    options = asked().request(DECLARED).options
     assert (options.bandwidth_bytes_per_s, options.parallel, options.policy.max_downtime_ms) == (125_000_000, 2, 400)
     assert options.policy.name == "balanced"
-    assert asked().options_of(DECLARED)["vm1"].policy.name == "nightly"
+    assert asked().request(DECLARED).options_of["vm1"].policy.name == "nightly"
 
 
 def test_a_policy_of_the_command_holds_for_every_instance() -> None:
     command = asked(policy="gentle", max_downtime="250ms", deadline="10m", parallel=0)
-    options = command.options(DECLARED)
+    options = command.request(DECLARED).options
     assert (options.policy.name, options.policy.max_downtime_ms, options.policy.deadline_ms) == ("gentle", 250, 600_000)
     assert options.parallel == 0
-    assert command.options_of(DECLARED) == {}
+    assert command.request(DECLARED).options_of == {}
 
 
 def test_the_goals_of_the_command_are_above_the_policy_of_an_instance() -> None:
-    policy = asked(deadline="5m").options_of(DECLARED)["vm1"].policy
+    policy = asked(deadline="5m").request(DECLARED).options_of["vm1"].policy
     assert (policy.name, policy.deadline_ms) == ("nightly", 300_000)
 
 
@@ -56,5 +53,5 @@ def test_the_goals_of_the_command_are_above_the_policy_of_an_instance() -> None:
 )
 def test_what_cannot_be_read_is_a_mistake_of_the_call(more: dict[str, str], words: str) -> None:
     with pytest.raises(HotfootError, match=words) as caught:
-        asked(**more).options(DECLARED)
+        asked(**more).request(DECLARED)
     assert caught.value.status is ExitStatus.USAGE

@@ -1,4 +1,4 @@
-"""What the options of ``migrate`` ask for, put above what the cluster file says."""
+"""What the words of ``migrate`` and ``forecast`` ask for, put above what the cluster file says."""
 
 from __future__ import annotations
 
@@ -10,28 +10,44 @@ from hotfoot.errors import ExitStatus, HotfootError
 if TYPE_CHECKING:
     from hotfoot.cluster import Cluster
     from hotfoot.migration.options import MigrationOptions
+    from hotfoot.migration.prepare import Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """The options of the command that differ from the cluster file; None leaves it to the file."""
+    """An instance, where it is to go, and the options that differ from the cluster file; None leaves it to the file."""
 
-    block: bool | None
-    native_tls: bool | None
-    bandwidth: str | None
-    parallel: int | None
-    compress: bool | None
-    policy: str | None
-    max_downtime: str | None
-    deadline: str | None
+    instance: str
+    destination: str | None
+    from_host: str | None
+    block: bool | None = None
+    native_tls: bool | None = None
+    bandwidth: str | None = None
+    parallel: int | None = None
+    compress: bool | None = None
+    policy: str | None = None
+    max_downtime: str | None = None
+    deadline: str | None = None
+    watch_address: str | None = None
 
-    def options(self, declared: Cluster) -> MigrationOptions:
-        """Put the command's options above what the cluster file says of all instances."""
-        return self._over(declared, self.policy)
+    def request(self, declared: Cluster) -> Request:
+        """Put what was asked for above what the cluster file says of all instances, and of single ones.
 
-    def options_of(self, declared: Cluster) -> dict[str, MigrationOptions]:
-        """The same above what it says of single ones, by name or UUID; a policy of the command's own holds for all."""
-        return {} if self.policy else {key: self._over(declared, name) for key, name in declared.policy_of.items()}
+        A policy of the command's own holds for all. Raises HotfootError (usage).
+        """
+        from hotfoot.migration.facts import DeclaredStorage
+        from hotfoot.migration.prepare import Request
+
+        single = {} if self.policy else declared.policy_of
+        return Request(
+            instance=self.instance,
+            destination=self.destination,
+            from_host=self.from_host,
+            options=self._over(declared, self.policy),
+            options_of={key: self._over(declared, name) for key, name in single.items()},
+            watch_address=self.watch_address,
+            storage=tuple(DeclaredStorage(storage.path, storage.shared) for storage in declared.storage),
+        )
 
     def _over(self, declared: Cluster, name: str | None) -> MigrationOptions:
         from hotfoot.cli.options import asked_rate

@@ -47,30 +47,20 @@ def forecast(
     from hotfoot.cli.asked import Asked
 
     asked = Asked(
+        instance=instance,
+        destination=destination,
+        from_host=from_host,
         block=block,
-        native_tls=None,
         bandwidth=bandwidth,
-        parallel=None,
-        compress=None,
         policy=policy,
         max_downtime=max_downtime,
-        deadline=None,
     )
 
     async def work(declared: Cluster, cloud: LibvirtCloud) -> Preparation:
         from hotfoot.cli.session import survey_of
-        from hotfoot.migration.facts import DeclaredStorage
-        from hotfoot.migration.prepare import Request, prepare
+        from hotfoot.migration.prepare import prepare
 
-        request = Request(
-            instance=instance,
-            destination=destination,
-            from_host=from_host,
-            options=asked.options(declared),
-            options_of=asked.options_of(declared),
-            storage=tuple(DeclaredStorage(storage.path, storage.shared) for storage in declared.storage),
-        )
-        return await prepare(cloud, request, survey_of(declared, cloud, thorough=not quick))
+        return await prepare(cloud, asked.request(declared), survey_of(declared, cloud, thorough=not quick))
 
     preparation = with_cloud(cluster, work)
     verdict, told = preparation.verdict, preparation.forecast

@@ -75,6 +75,9 @@ def migrate(
     from hotfoot.cli.asked import Asked
 
     asked = Asked(
+        instance=instance,
+        destination=destination,
+        from_host=from_host,
         block=block,
         native_tls=native_tls,
         bandwidth=bandwidth,
@@ -83,21 +86,11 @@ def migrate(
         policy=policy,
         max_downtime=max_downtime,
         deadline=deadline,
+        watch_address=watch,
     )
 
     async def work(declared: Cluster, cloud: LibvirtCloud) -> ExitStatus:
-        from hotfoot.migration.facts import DeclaredStorage
-        from hotfoot.migration.prepare import Request
-
-        request = Request(
-            instance=instance,
-            destination=destination,
-            from_host=from_host,
-            options=asked.options(declared),
-            options_of=asked.options_of(declared),
-            watch_address=watch,
-            storage=tuple(DeclaredStorage(storage.path, storage.shared) for storage in declared.storage),
-        )
+        request = asked.request(declared)
         survey = None if no_forecast else survey_of(declared, cloud)
         if dry_run:
             return await _plan(cloud, request, survey, as_json=as_json)
