@@ -14,6 +14,7 @@ import libvirt
 
 from hotfoot.cloud import libvirt_host as asked
 from hotfoot.cloud import libvirt_measure as measure
+from hotfoot.cloud import qemu_log
 from hotfoot.cloud.host_files import answer, question
 from hotfoot.cloud.libvirt_errors import Asked, sentence, stream_was_shut_down
 from hotfoot.cloud.libvirt_job import totals_of
@@ -202,11 +203,19 @@ class LibvirtCloud:
         except libvirt.libvirtError as error:
             aborted = error.get_error_code() == libvirt.VIR_ERR_OPERATION_ABORTED or (
                 stream_was_shut_down(str(error), native_tls=order.options.native_tls)
-                and await self._links.alive(order.destination)
+                and await self._outlived_its_stream(order)
             )
             raise MoveEnded(sentence(str(error), self._moving(order, began=began)), aborted=aborted) from error
         except HostSilent as silent:
             raise MoveEnded(sentence(str(silent), self._moving(order, source_lost=True))) from silent
+
+    async def _outlived_its_stream(self, order: Order) -> bool:
+        """Ask the destination whether its QEMU was well until the source closed the stream."""
+        if await self._links.alive(order.destination):  # libvirt on the source cancels too when it loses it
+            with suppress(HotfootError):
+                said = await self._shell(order.destination, qemu_log.question(order.name), FILES_TIMEOUT_S)
+                return qemu_log.outlived_its_stream(said)
+        return False
 
     async def totals(self, order: Order) -> JobTotals:
         """Return the account that the destination keeps after a migration."""
