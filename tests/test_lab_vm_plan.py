@@ -69,7 +69,7 @@ def test_virtual_machines_keep_their_identity_in_every_lab() -> None:
 @given(st.integers(1, 40))
 def test_a_host_has_three_macs_and_a_link_local_address_each(number: int) -> None:
     host = plan_hosts("lab", 0, 40, vm=True)[number - 1]
-    macs = [vm_channel.management_mac(host), vm_channel.data_mac(host), vm_channel.bridge_mac(host)]
+    macs = [host.management_mac, host.data_mac, host.bridge_mac]
     addresses = {ipaddress.IPv6Address(vm_channel.link_local(mac)) for mac in macs}
     assert len(addresses) == 3
     assert all(address.is_link_local for address in addresses)

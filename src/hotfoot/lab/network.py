@@ -54,9 +54,10 @@ def build(supervisor: int, lab_number: int) -> None:
 def connect(supervisor: int, host: LabHost, init_pid: int) -> None:
     """Give a host its two links."""
     lines = []
-    for link, (bridge, letter) in zip(("eth0", "eth1"), _BRIDGES.items(), strict=True):
+    macs = (host.management_mac, host.data_mac)
+    for link, mac, (bridge, letter) in zip(("eth0", "eth1"), macs, _BRIDGES.items(), strict=True):
         port = f"{letter}{host.number}"
-        lines.append(f"link add {port} type veth peer name {link} netns {init_pid}")
+        lines.append(f"link add {port} type veth peer name {link} address {mac} netns {init_pid}")
         lines.append(f"link set {port} master {bridge} up")
     run(["nsenter", "-t", str(supervisor), "--net", "--", "ip", "-batch", "-"], stdin="\n".join(lines) + "\n")
 

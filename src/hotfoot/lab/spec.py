@@ -41,6 +41,21 @@ class LabHost(_Value):
     init_pid: int = 0
     init_started: int = 0
 
+    @property
+    def management_mac(self) -> str:
+        """The MAC address of its eth0: the same after each start, as a real machine's."""
+        return f"52:54:00:77:00:{self.number:02x}"
+
+    @property
+    def data_mac(self) -> str:
+        """The MAC address of its eth1."""
+        return f"52:54:00:78:00:{self.number:02x}"
+
+    @property
+    def bridge_mac(self) -> str:
+        """The MAC address of its br0, where it is a virtual machine."""
+        return f"52:54:00:79:00:{self.number:02x}"
+
 
 class LabInstance(_Value):
     """One instance; ``boot_id`` is what its kernel drew at boot, so that a restart cannot pass for a move."""

@@ -26,21 +26,6 @@ class Credentials:
     known_as: str
 
 
-def management_mac(host: LabHost) -> str:
-    """Return the MAC address of a host's eth0."""
-    return f"52:54:00:77:00:{host.number:02x}"
-
-
-def data_mac(host: LabHost) -> str:
-    """Return the MAC address of a host's eth1."""
-    return f"52:54:00:78:00:{host.number:02x}"
-
-
-def bridge_mac(host: LabHost) -> str:
-    """Return the MAC address of a host's br0."""
-    return f"52:54:00:79:00:{host.number:02x}"
-
-
 def link_local(mac: str) -> str:
     """Return the IPv6 link-local address that Linux gives to an interface.
 
@@ -55,12 +40,12 @@ def link_local(mac: str) -> str:
 
 def first_address(host: LabHost) -> str:
     """Return where a host is reached that has booted for the first time, and has no br0 of its own yet."""
-    return f"{link_local(management_mac(host))}%mgmt"
+    return f"{link_local(host.management_mac)}%mgmt"
 
 
 def address(host: LabHost) -> str:
     """Return where a host of a lab is reached, in the lab's own network namespace."""
-    return f"{link_local(bridge_mac(host))}%data"
+    return f"{link_local(host.bridge_mac)}%data"
 
 
 def credentials(lab: Lab, host: LabHost) -> Credentials:

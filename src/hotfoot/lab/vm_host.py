@@ -87,7 +87,7 @@ def qemu_argv(image: VmImage, host: LabHost, disk: Path, console: Path, accelera
     words += ["-device", "vmgenid,guid=auto"]
     words += ["-kernel", str(image.kernel), "-initrd", str(image.initramfs), "-append", cmdline]
     words += ["-drive", f"file={disk},format=qcow2,if=virtio,cache=unsafe"]
-    for port, mac in (("m", vm_channel.management_mac(host)), ("d", vm_channel.data_mac(host))):
+    for port, mac in (("m", host.management_mac), ("d", host.data_mac)):
         words += ["-netdev", f"tap,id={port},ifname={port}{host.number},script=no,downscript=no"]
         words += ["-device", f"virtio-net-pci,netdev={port},mac={mac},romfile="]
     return words
@@ -206,8 +206,7 @@ def bridge_files(host: LabHost) -> dict[str, File]:
     """Return a host's br0 with its one address, by which the lab reaches it."""
     return {
         _BRIDGE_FILE: File(
-            f"[NetDev]\nName=br0\nKind=bridge\nMACAddress={vm_channel.bridge_mac(host)}\n"
-            "[Bridge]\nSTP=no\nForwardDelaySec=0\n"
+            f"[NetDev]\nName=br0\nKind=bridge\nMACAddress={host.bridge_mac}\n[Bridge]\nSTP=no\nForwardDelaySec=0\n"
         ),
         "etc/systemd/network/11-br0.network": File("[Match]\nName=br0\n[Network]\nLinkLocalAddressing=ipv6\n"),
         "etc/systemd/network/12-eth1.network": File(
