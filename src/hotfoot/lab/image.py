@@ -1,28 +1,20 @@
 """The cached image: a Debian 13 root file system for hosts, and a kernel and initramfs for instances.
 
-Built once with mmdebstrap and kept under a name that is the hash of its recipe, so that a changed recipe makes
-a new image and an unchanged one is never built twice. A build happens beside the final place and is renamed at
-its end: an image that can be seen is whole.
+Built once with mmdebstrap: a changed recipe makes a new image, and an unchanged one is never built twice.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import gzip
-import hashlib
 import lzma
-import os
 import shutil
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from hotfoot.lab.command import LabError, run
-from hotfoot.lab.places import cache_folder
+from hotfoot.lab.cache import Kept, built_once, version_of
+from hotfoot.lab.command import run
 
 SUITE = "trixie"
 HOST_PACKAGES = (
@@ -65,19 +57,10 @@ def _guest_source(name: str) -> str:
     return (files("hotfoot.lab") / "guest" / name).read_text()
 
 
-def recipe_hash() -> str:
-    """Return the name under which an image of today's recipe is cached."""
-    recipe = "\n".join(
-        [_FORMAT, SUITE, *HOST_PACKAGES, KERNEL_PACKAGE, *GUEST_MODULES]
-        + [_guest_source("init.sh"), _guest_source("witness.c")]
-    )
-    return hashlib.sha256(recipe.encode()).hexdigest()[:12]
-
-
 def cached() -> Image | None:
     """Return the image of today's recipe if it is there."""
-    folder = cache_folder() / f"image-{recipe_hash()}"
-    return Image(folder) if folder.is_dir() else None
+    kept = _kept()
+    return Image(kept.folder) if kept.is_there else None
 
 
 def ensure(say: Callable[[str], None]) -> Image:
@@ -85,50 +68,19 @@ def ensure(say: Callable[[str], None]) -> Image:
 
     Two callers at once build it once. Raises LabError with the reason if it cannot be built.
     """
-    cache = cache_folder()
-    cache.mkdir(parents=True, exist_ok=True)
-    with _lock(cache / "build.lock"):
-        image = cached()
-        if image is not None:
-            return image
-        for left in cache.glob("building-*"):
-            shutil.rmtree(left, ignore_errors=True)
-        say(f"building the lab image once, in {cache} (Debian 13 with libvirt, QEMU and GlusterFS)")
-        started = time.monotonic()
-        work = Path(tempfile.mkdtemp(prefix="building-", dir=cache))
-        try:
-            work.chmod(0o755)
-            _build(work)
-            final = cache / f"image-{recipe_hash()}"
-            work.rename(final)
-        except BaseException:
-            shutil.rmtree(work, ignore_errors=True)
-            raise
-        for old in cache.glob("image-*"):
-            if old != final and not in_use(old):
-                shutil.rmtree(old, ignore_errors=True)
-        say(f"image built in {time.monotonic() - started:.0f} s")
-        return Image(final)
+    return Image(built_once(_kept(), _build, say))
 
 
-def in_use(folder: Path) -> bool:
-    """Tell whether a process of this machine has the image's root in an overlay."""
-    for mounts in Path("/proc").glob("[0-9]*/mounts"):
-        with contextlib.suppress(OSError):
-            if str(folder) in mounts.read_text():
-                return True
-    return False
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    with path.open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield
+def _kept() -> Kept:
+    recipe = [_FORMAT, SUITE, *HOST_PACKAGES, KERNEL_PACKAGE, *GUEST_MODULES]
+    recipe += [_guest_source("init.sh"), _guest_source("witness.c")]
+    content = "Debian 13 with libvirt, QEMU and GlusterFS"
+    return Kept("image", version_of("\n".join(recipe)), "the lab image", content)
 
 
 def _build(work: Path) -> None:
     root, guest = work / "root", work / "guest"
+    work.chmod(0o755)
     guest.mkdir()
     # The kernel is only unpacked, never installed: its scripts would make an initramfs that nobody boots.
     unpack_kernel = (
@@ -137,8 +89,6 @@ def _build(work: Path) -> None:
         "sed -n 's/.*Depends: \\(linux-image-[^ ]*\\).*/\\1/p' | head -n1) && "
         'apt-get -q download "$name" && dpkg-deb -x linux-image-*.deb "$1/kernel" && rm linux-image-*.deb'
     )
-    if os.geteuid() != 0:
-        raise LabError("The lab image can be built by root only; run `sudo make demo` or `sudo hotfoot lab up`.")
     run(
         ["mmdebstrap", "--mode=root", "--variant=minbase", "--quiet"]
         + ["--aptopt=APT::Install-Recommends false", f"--include={','.join(HOST_PACKAGES)}"]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from hotfoot.lab.cache import Kept, built_once
 from hotfoot.lab.command import run
 from hotfoot.lab.image import SUITE
-from hotfoot.lab.places import cache_folder
 
 _PACKAGE = "tgt"
 _PROGRAMS = ("tgtd", "tgtadm")
@@ -21,28 +19,13 @@ def ensure(say: Callable[[str], None]) -> Path:
 
     Two callers at once fetch it once. Raises LabError with the reason if it cannot be fetched.
     """
-    cache = cache_folder()
-    final = cache / f"san-{SUITE}"
-    with (cache / "san-build.lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        if final.is_dir():
-            return final
-        say("fetching the iSCSI target once")
-        for left in cache.glob("building-san-*"):
-            shutil.rmtree(left, ignore_errors=True)
-        work = Path(tempfile.mkdtemp(prefix="building-san-", dir=cache))
-        try:
-            _fetch(work)
-            work.chmod(0o755)
-            work.rename(final)
-        except BaseException:
-            shutil.rmtree(work, ignore_errors=True)
-            raise
-        return final
+    kept = Kept("san", SUITE, "the iSCSI target", f"Debian's package {_PACKAGE}")
+    return built_once(kept, _fetch, say)
 
 
 def _fetch(work: Path) -> None:
     """Unpack the programs of the package; it is never installed, so no scripts of it run."""
+    work.chmod(0o755)
     unpack = (
         f'cd "$1" && export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" && apt-get -q download {_PACKAGE} && '
         f"dpkg-deb -x {_PACKAGE}_*.deb {work}/unpacked"

@@ -1,31 +1,28 @@
 """The cached image of hosts that are whole virtual machines: a disk, a kernel, an initramfs and a key to log in.
 
 Made from the root file system that hosts in namespaces share, with the kernel's modules and what only a machine of
-its own needs. Kept under a name that is the hash of its recipe, and renamed into place when it is finished. The
-states of booted hosts that are kept with it lie in ``states`` (see ``vm_state``).
+its own needs. The states of booted hosts that are kept with it lie in ``states`` (see ``vm_state``).
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import gzip
-import hashlib
 import io
 import lzma
 import shutil
 import tarfile
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from hotfoot.lab import cache
+from hotfoot.lab.cache import Kept, built_once, version_of
 from hotfoot.lab.command import run
 from hotfoot.lab.host_files import File
 from hotfoot.lab.image import KERNEL_PACKAGE, SUITE, Image
-from hotfoot.lab.places import cache_folder
 from hotfoot.lab.trust import ssh_key
 from hotfoot.reach.certificates import KeyPair
 
@@ -42,7 +39,7 @@ _MASKED = (
     "getty@tty1.service serial-getty@ttyS0.service nfs-blkmap.service"
 ).split()
 _PRIVATE_FOLDERS = ("root/.ssh", "etc/pki/libvirt/private")
-_PREFIX = "vm-"
+_NAME = "vm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +87,8 @@ class VmImage:
 
 def cached(picture: Image) -> VmImage | None:
     """Return the image of today's recipe if it is there."""
-    folder = cache_folder() / f"{_PREFIX}{_recipe_hash(picture)}"
-    return VmImage(folder, picture) if folder.is_dir() else None
+    kept = _kept(picture)
+    return VmImage(kept.folder, picture) if kept.is_there else None
 
 
 def ensure(picture: Image, say: Callable[[str], None]) -> VmImage:
@@ -99,55 +96,23 @@ def ensure(picture: Image, say: Callable[[str], None]) -> VmImage:
 
     Raises LabError with the reason if it cannot be built.
     """
-    cache = cache_folder()
-    with lock():
-        image = cached(picture)
-        if image is not None:
-            return image
-        for left in cache.glob("building-vm-*"):
-            shutil.rmtree(left, ignore_errors=True)
-        say("building the virtual machines' image once (the lab image, a kernel and its modules)")
-        started = time.monotonic()
-        work = Path(tempfile.mkdtemp(prefix="building-vm-", dir=cache))
-        try:
-            _build(picture, work)
-            final = cache / f"{_PREFIX}{_recipe_hash(picture)}"
-            work.rename(final)
-        except BaseException:
-            shutil.rmtree(work, ignore_errors=True)
-            raise
-        for old in cache.glob(f"{_PREFIX}*"):
-            if old != final and not _in_use(old):
-                shutil.rmtree(old, ignore_errors=True)
-        say(f"image built in {time.monotonic() - started:.0f} s")
-        return VmImage(final, picture)
+    return VmImage(built_once(_kept(picture), lambda work: _build(picture, work), say), picture)
 
 
-@contextlib.contextmanager
-def lock() -> Iterator[None]:
+def lock() -> AbstractContextManager[None]:
     """Hold the lock under which the image and the states in it are made."""
-    with (cache_folder() / "vm-build.lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield
+    return cache.lock(_NAME)
 
 
 def _script() -> str:
     return (files("hotfoot.lab") / "host" / "vm_image.sh").read_text()
 
 
-def _recipe_hash(picture: Image) -> str:
+def _kept(picture: Image) -> Kept:
     recipe = [_FORMAT, picture.folder.name, KERNEL_PACKAGE, *_BOOT_MODULES, _script(), _INIT]
     recipe += [f"{path} {file}" for path, file in _image_files(KeyPair("", ""), KeyPair("", "")).items()]
-    return hashlib.sha256("\n".join(recipe).encode()).hexdigest()[:12]
-
-
-def _in_use(folder: Path) -> bool:
-    """Tell whether a QEMU of this machine runs from the image."""
-    for words in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            if str(folder).encode() in words.read_bytes():
-                return True
-    return False
+    content = "the lab image, a kernel and its modules"
+    return Kept(_NAME, version_of("\n".join(recipe)), "the virtual machines' image", content)
 
 
 def _image_files(login: KeyPair, host_key: KeyPair) -> dict[str, File]:
