@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,8 +14,8 @@ from hotfoot.migration.sample import JobSample, Phase
 MIB = 1 << 20
 
 
-def look(phase: Phase = Phase.COPYING_MEMORY, **numbers: Any) -> JobSample:
-    return JobSample(at_s=0.0, phase=phase, **numbers)
+def look(phase: Phase = Phase.COPYING_MEMORY, at_s: float = 0.0, **numbers: Any) -> JobSample:
+    return JobSample(at_s=at_s, phase=phase, **numbers)
 
 
 def memory(iteration: int, remaining_mib: int, processed_mib: int = 0, **numbers: Any) -> JobSample:
@@ -112,6 +113,47 @@ def test_in_post_copy_nothing_is_dirtied_any_more() -> None:
     seen = after(memory(5, 100, **rates))
     seen = seen.advance(look(Phase.POST_COPY, memory_total_bytes=256 * MIB, memory_remaining_bytes=50 * MIB, **rates))
     assert (seen.left_ms, seen.obstacle) == (2000, None)
+
+
+SENDS = {"throughput_bytes_per_s": 25 * MIB, "dirty_rate_bytes_per_s": 10 * MIB}
+
+
+def test_a_link_that_carries_nothing_is_told_in_place_of_throughput_and_end() -> None:
+    looks = [memory(2, 100, 300, at_s=100 + tick / 2, **SENDS) for tick in range(25)]
+    seen = after(*looks)
+    assert (seen.obstacle, seen.throughput_bytes_per_s, seen.left_ms) == ("nothing sent for 12 s", None, None)
+    assert (seen.sent_bytes, seen.remaining_bytes) == (300 * MIB, 100 * MIB)
+
+
+def test_a_moment_in_which_nothing_is_sent_is_not_told() -> None:
+    seen = after(memory(2, 100, 300, at_s=100, **SENDS), memory(2, 100, 300, at_s=104, **SENDS))
+    assert (seen.obstacle, seen.throughput_bytes_per_s) == (None, 25 * MIB)
+    assert seen.left_ms
+
+
+def test_the_end_is_told_again_when_more_is_sent() -> None:
+    cut = after(memory(2, 100, 300, at_s=100, **SENDS), memory(2, 100, 300, at_s=120, **SENDS))
+    assert cut.obstacle == "nothing sent for 20 s"
+    seen = after(memory(2, 99, 301, at_s=120.5, **SENDS), start=cut)
+    assert (seen.obstacle, seen.throughput_bytes_per_s) == (None, 25 * MIB)
+    assert seen.left_ms
+
+
+def test_a_migration_that_does_not_converge_no_longer_sends_over_a_dead_link() -> None:
+    rates = {"dirty_rate_bytes_per_s": 60 * MIB, "throughput_bytes_per_s": 25 * MIB}
+    stuck = after(memory(5, 100, 300, at_s=100, **rates))
+    assert stuck.obstacle == "not converging: dirties 60 MiB/s, sends 25 MiB/s"
+    assert after(memory(5, 100, 300, at_s=106, **rates), start=stuck).obstacle == "nothing sent for 6 s"
+
+
+@pytest.mark.parametrize("phase", [Phase.PREPARING, Phase.FINISHING, Phase.ABORTING])
+def test_where_nothing_is_to_be_sent_that_is_no_obstacle(phase: Phase) -> None:
+    assert after(look(phase, at_s=100), look(phase, at_s=200)).obstacle is None
+
+
+def test_disks_and_post_copy_also_tell_that_nothing_is_sent() -> None:
+    for phase in (Phase.COPYING_DISKS, Phase.POST_COPY):
+        assert after(look(phase, at_s=100), look(phase, at_s=109)).obstacle == "nothing sent for 9 s"
 
 
 sizes = st.integers(0, 1 << 40)

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field, replace
 
 from hotfoot.migration.outlook import Outlook
 from hotfoot.migration.sample import JobSample, Phase
-from hotfoot.sizes import human_bytes
+from hotfoot.sizes import human_bytes, human_seconds
 
 _RANK = {phase: rank for rank, phase in enumerate(Phase)}  # as a migration passes through them
 _RANK[Phase.SWITCHING_OVER] = _RANK[Phase.COPYING_MEMORY]  # nothing remains, until the next iteration begins
 _MOST_PERCENT = 99.0  # all is copied at the end of each iteration, and yet the next may follow
 _WITHOUT_END = (Phase.PREPARING, Phase.FINISHING, Phase.ABORTING)  # of which nothing is left to be reckoned
+_SILENT_S = 5.0  # longer than the pause between two iterations
 _CONVERGING = (Phase.COPYING_MEMORY, Phase.SWITCHING_OVER)  # the instance still runs on the source and writes
 
 
@@ -39,7 +40,7 @@ class Progress:
     left_is_least: bool = False
     """Without a forecast the dirty rate is not known before the first iteration is over: a lower bound till then."""
     obstacle: str | None = None
-    """Why no end can be expected."""
+    """Why no end can be expected: it does not converge, or nothing is sent any more."""
     downtime_ms: int | None = None
     throttle_percent: int = 0
     postcopy_requests: int = 0
@@ -50,6 +51,8 @@ class Progress:
     memory_remaining_bytes: int = 0
     disk_remaining_bytes: int = 0
     least_remaining_bytes: int | None = None
+    grown_at_s: float | None = None
+    """When more had been sent than at the look before: of ``JobSample.at_s``."""
     outlook: Outlook = field(default_factory=Outlook)
     """Begins with the forecast, where there is one."""
 
@@ -86,10 +89,17 @@ class Progress:
             obstacle = outlook.obstacle(dirty)
         elif remaining is not None and throughput and phase not in _WITHOUT_END:
             left_ms = round(1000 * remaining / throughput)
+        sent = max(self.sent_bytes, sample.memory_processed_bytes + sample.disk_processed_bytes)
+        grown_at_s = self.grown_at_s
+        if grown_at_s is None or sent > self.sent_bytes or phase != self.phase or phase in _WITHOUT_END:
+            grown_at_s = sample.at_s
+        silent_s = sample.at_s - grown_at_s
+        if silent_s >= _SILENT_S:  # over a dead link the hypervisor's own figures stand still
+            throughput, left_ms, obstacle = None, None, f"nothing sent for {human_seconds(silent_s)}"
         return Progress(
             phase=phase,
             iteration=iteration,
-            sent_bytes=max(self.sent_bytes, sample.memory_processed_bytes + sample.disk_processed_bytes),
+            sent_bytes=sent,
             remaining_bytes=remaining,
             percent=percent,
             dirty_rate_bytes_per_s=dirty,
@@ -106,6 +116,7 @@ class Progress:
             memory_remaining_bytes=memory,
             disk_remaining_bytes=disk,
             least_remaining_bytes=least,
+            grown_at_s=grown_at_s,
             outlook=outlook,
         )
 
