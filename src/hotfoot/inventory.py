@@ -118,7 +118,7 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class Inventory:
     """All hosts of the cluster file, in its order, and all instances on those that answered."""
 
     hosts: tuple[Host, ...]

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotfoot.errors import ExitStatus, HotfootError
-from hotfoot.inventory import Disk, Host, Instance, InstanceState, Interface, Snapshot
+from hotfoot.inventory import Disk, Host, Instance, InstanceState, Interface, Inventory
 from hotfoot.migration.destination import rank
 from hotfoot.migration.facts import DeclaredStorage, FileSight, HostFiles, PairFacts
 from hotfoot.migration.options import MigrationOptions, Mode
 from hotfoot.migration.policy import BUILT_IN
-from hotfoot.migration.preflight import Verdict, check_pair, check_snapshot
+from hotfoot.migration.preflight import Verdict, check_inventory, check_pair
 from hotfoot.migration.selection import check_host, find_instance
 from hotfoot.migration.sharing import LOCAL_FS, SHARED_FS, Sharing, judge
 
@@ -38,8 +38,8 @@ def _host(name: str, *, free: int = 8 * GIB, problem: str | None = None, qemu: i
     )  # fmt: skip
 
 
-def _snapshot(*instances: Instance, n2: Host | None = None) -> Snapshot:
-    return Snapshot((_host("n1"), n2 or _host("n2"), _host("n3", free=9 * GIB)), instances or (WEB1,))
+def _inventory(*instances: Instance, n2: Host | None = None) -> Inventory:
+    return Inventory((_host("n1"), n2 or _host("n2"), _host("n3", free=9 * GIB)), instances or (WEB1,))
 
 
 def _facts(source: FileSight | None, destination: FileSight | None) -> PairFacts:
@@ -52,9 +52,9 @@ def _facts(source: FileSight | None, destination: FileSight | None) -> PairFacts
 
 
 def _verdict(facts: PairFacts, options: MigrationOptions | None = None, **more: object) -> Verdict:
-    snapshot = more.get("snapshot") or _snapshot()
-    assert isinstance(snapshot, Snapshot)
-    return check_pair(snapshot, WEB1, facts, options or MigrationOptions(), (DeclaredStorage("/var/lib", True),))
+    inventory = more.get("inventory") or _inventory()
+    assert isinstance(inventory, Inventory)
+    return check_pair(inventory, WEB1, facts, options or MigrationOptions(), (DeclaredStorage("/var/lib", True),))
 
 
 def test_one_file_on_both_is_a_live_migration() -> None:
@@ -163,7 +163,7 @@ def test_every_obstacle_is_reported_not_the_first() -> None:
         cpu_problem="cpu.", machine_problem="machine.", missing_networks=("default",), job_under_way=True,
     )  # fmt: skip
     facts = replace(facts, destination_files=replace(facts.destination_files, missing_devices=("br0",)))
-    verdict = _verdict(facts, snapshot=_snapshot(n2=_host("n2", free=5)))
+    verdict = _verdict(facts, inventory=_inventory(n2=_host("n2", free=5)))
     told = " ".join(verdict.obstacles)
     for words in ("cpu.", "machine.", "'default'", "already being migrated", "br0", "no room", "missing on n2"):
         assert words in told
@@ -171,7 +171,7 @@ def test_every_obstacle_is_reported_not_the_first() -> None:
 
 
 def test_an_older_qemu_is_a_remark_only() -> None:
-    verdict = _verdict(_facts(SHARED, SHARED), snapshot=_snapshot(n2=_host("n2", qemu=8)))
+    verdict = _verdict(_facts(SHARED, SHARED), inventory=_inventory(n2=_host("n2", qemu=8)))
     assert verdict.order is not None
     assert "8.0.0) is older than on n1 (10.0.0)" in verdict.remarks[0]
 
@@ -186,28 +186,28 @@ def test_an_older_qemu_is_a_remark_only() -> None:
     ],
 )
 def test_what_is_on_the_destination_already(other: Instance, words: str) -> None:
-    assert words in " ".join(check_snapshot(_snapshot(WEB1, other), WEB1, "n2"))
+    assert words in " ".join(check_inventory(_inventory(WEB1, other), WEB1, "n2"))
 
 
 def test_state_source_and_silence() -> None:
     off = replace(WEB1, state=InstanceState.SHUT_OFF)
-    assert "is shut off" in check_snapshot(_snapshot(off), off, "n2")[0]
-    assert "same host" in check_snapshot(_snapshot(), WEB1, "n1")[0]
-    assert check_snapshot(_snapshot(n2=_host("n2", problem="It is dead.")), WEB1, "n2") == ("It is dead.",)
+    assert "is shut off" in check_inventory(_inventory(off), off, "n2")[0]
+    assert "same host" in check_inventory(_inventory(), WEB1, "n1")[0]
+    assert check_inventory(_inventory(n2=_host("n2", problem="It is dead.")), WEB1, "n2") == ("It is dead.",)
 
 
 def test_the_destination_with_the_most_free_memory_is_chosen_and_the_others_explained() -> None:
-    assert rank(_snapshot(), WEB1).names == ("n3", "n2")
-    candidates = rank(_snapshot(n2=_host("n2", problem="It is dead.")), WEB1)
+    assert rank(_inventory(), WEB1).names == ("n3", "n2")
+    candidates = rank(_inventory(n2=_host("n2", problem="It is dead.")), WEB1)
     assert (candidates.names, candidates.passed_over) == (("n3",), (("n2", "It is dead."),))
 
 
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=6))
 def test_no_candidate_lacks_room_or_is_the_source(free_gib: list[int]) -> None:
     hosts = tuple(_host(f"h{i}", free=free * GIB) for i, free in enumerate(free_gib))
-    snapshot = Snapshot((_host("n1"), *hosts), (WEB1,))
-    candidates = rank(snapshot, WEB1)
-    free = [snapshot.memory_free_bytes(name) for name in candidates.names]
+    inventory = Inventory((_host("n1"), *hosts), (WEB1,))
+    candidates = rank(inventory, WEB1)
+    free = [inventory.memory_free_bytes(name) for name in candidates.names]
     assert "n1" not in candidates.names
     assert free == sorted(free, reverse=True)
     assert all(each >= WEB1.memory_bytes for each in free)
@@ -245,23 +245,23 @@ def test_block_devices_are_told_by_their_name_in_the_world() -> None:
 
 def test_an_instance_is_found_by_name_uuid_and_its_first_digits() -> None:
     for wanted in ("web1", WEB1.uuid.upper(), "aaaa0"):
-        assert find_instance(_snapshot(), wanted) == WEB1
+        assert find_instance(_inventory(), wanted) == WEB1
 
 
 def test_nothing_is_guessed() -> None:
     twin = replace(WEB1, host="n2", uuid="bbbb0000-0000-4000-8000-000000000001")
     with pytest.raises(HotfootError, match=r"fits 2 instances.*--from HOST") as caught:
-        find_instance(_snapshot(WEB1, twin), "web1")
+        find_instance(_inventory(WEB1, twin), "web1")
     assert caught.value.status is ExitStatus.REFUSED
-    assert find_instance(_snapshot(WEB1, twin), "web1", "n2") == twin
+    assert find_instance(_inventory(WEB1, twin), "web1", "n2") == twin
     with pytest.raises(HotfootError, match="did you mean web1"):
-        find_instance(_snapshot(), "web")
+        find_instance(_inventory(), "web")
     with pytest.raises(HotfootError, match=r"It may be on n2, which did not answer: It is dead."):
-        find_instance(_snapshot(n2=_host("n2", problem="It is dead.")), "db7")
+        find_instance(_inventory(n2=_host("n2", problem="It is dead.")), "db7")
     with pytest.raises(HotfootError, match="no host 'n22'"):
-        check_host(_snapshot(), "n22")
+        check_host(_inventory(), "n22")
 
 
 def test_of_one_uuid_on_two_hosts_the_live_one_is_meant() -> None:
     half = replace(WEB1, host="n2", state=InstanceState.IN_TRANSIT)
-    assert find_instance(_snapshot(half, WEB1), "web1").host == "n1"
+    assert find_instance(_inventory(half, WEB1), "web1").host == "n1"

@@ -15,7 +15,7 @@ from hotfoot.cli.tables import print_table
 if TYPE_CHECKING:
     from hotfoot.cloud.libvirt_cloud import LibvirtCloud
     from hotfoot.cluster import Cluster
-    from hotfoot.inventory import Disk, Instance, Interface, Snapshot
+    from hotfoot.inventory import Disk, Instance, Interface, Inventory
     from hotfoot.migration.facts import HostFiles
 
 
@@ -23,9 +23,9 @@ def hosts(cluster: ClusterOption = None, as_json: JsonOption = False) -> None:
     """Show the hosts: whether they answer, what runs there, and what room they have."""
     from hotfoot.sizes import human_bytes
 
-    snapshot = with_cloud(cluster, _look)
+    inventory = with_cloud(cluster, _look)
     if as_json:
-        typer.echo(json.dumps({"hosts": [_host_json(snapshot, host.name) for host in snapshot.hosts]}))
+        typer.echo(json.dumps({"hosts": [_host_json(inventory, host.name) for host in inventory.hosts]}))
         return
     print_table(
         ("HOST", "ADDRESS", "STATE", "INSTANCES", "CPUS", "MEMORY", "FREE", "LIBVIRT", "QEMU"),
@@ -34,19 +34,19 @@ def hosts(cluster: ClusterOption = None, as_json: JsonOption = False) -> None:
                 host.name,
                 host.address,
                 "up",
-                str(sum(instance.running for instance in snapshot.on(host.name))),
+                str(sum(instance.running for instance in inventory.on(host.name))),
                 str(host.cpus),
                 human_bytes(host.memory_total_bytes),
-                human_bytes(snapshot.memory_free_bytes(host.name)),
+                human_bytes(inventory.memory_free_bytes(host.name)),
                 _dotted(host.libvirt_version),
                 _dotted(host.qemu_version),
             )
             if host.answers
             else (host.name, host.address, "no answer", "", "", "", "", "", "")
-            for host in snapshot.hosts
+            for host in inventory.hosts
         ],
     )
-    _tell_silent(snapshot)
+    _tell_silent(inventory)
 
 
 def ls(
@@ -58,12 +58,12 @@ def ls(
     from hotfoot.migration.selection import check_host
     from hotfoot.sizes import human_bytes
 
-    snapshot = with_cloud(cluster, _look)
+    inventory = with_cloud(cluster, _look)
     if host is not None:
-        check_host(snapshot, host)
-    found = sorted(snapshot.instances if host is None else snapshot.on(host), key=lambda one: (one.name, one.host))
+        check_host(inventory, host)
+    found = sorted(inventory.instances if host is None else inventory.on(host), key=lambda one: (one.name, one.host))
     if as_json:
-        silent = [{"host": one.name, "problem": one.problem} for one in snapshot.hosts if not one.answers]
+        silent = [{"host": one.name, "problem": one.problem} for one in inventory.hosts if not one.answers]
         typer.echo(json.dumps({"instances": [asdict(instance) for instance in found], "unreachable": silent}))
         return
     print_table(
@@ -81,7 +81,7 @@ def ls(
             for instance in found
         ],
     )
-    _tell_silent(snapshot)
+    _tell_silent(inventory)
 
 
 def show(
@@ -123,7 +123,7 @@ def show(
         typer.echo(f"  {label:<12}{value}")
 
 
-async def _look(declared: Cluster, cloud: LibvirtCloud) -> Snapshot:
+async def _look(declared: Cluster, cloud: LibvirtCloud) -> Inventory:
     """Look, having told what became of migrations whose Hotfoot was killed."""
     from hotfoot.cli.orphans import tell_orphans
 
@@ -131,24 +131,24 @@ async def _look(declared: Cluster, cloud: LibvirtCloud) -> Snapshot:
     return await cloud.look()
 
 
-def _host_json(snapshot: Snapshot, name: str) -> dict[str, object]:
-    host = snapshot.host(name)
+def _host_json(inventory: Inventory, name: str) -> dict[str, object]:
+    host = inventory.host(name)
     return {
         "name": host.name,
         "address": host.address,
         "answers": host.answers,
         "problem": host.problem,
-        "instances": sum(instance.running for instance in snapshot.on(name)),
+        "instances": sum(instance.running for instance in inventory.on(name)),
         "cpus": host.cpus,
         "memory_total_bytes": host.memory_total_bytes,
-        "memory_free_bytes": snapshot.memory_free_bytes(name),
+        "memory_free_bytes": inventory.memory_free_bytes(name),
         "libvirt_version": _dotted(host.libvirt_version) if host.answers else None,
         "qemu_version": _dotted(host.qemu_version) if host.answers else None,
     }
 
 
-def _tell_silent(snapshot: Snapshot) -> None:
-    for host in snapshot.hosts:
+def _tell_silent(inventory: Inventory) -> None:
+    for host in inventory.hosts:
         if host.problem:
             typer.secho(host.problem, err=True, fg=typer.colors.YELLOW)
 

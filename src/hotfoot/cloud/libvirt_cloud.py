@@ -24,7 +24,7 @@ from hotfoot.cloud.libvirt_uri import Endpoint, peer_uri
 from hotfoot.cloud.neighbours import addresses_of
 from hotfoot.cloud.protocol import NO_WAY_BACK, MemoryTouched, MoveEnded
 from hotfoot.errors import ExitStatus, HotfootError
-from hotfoot.inventory import Host, Instance, Snapshot
+from hotfoot.inventory import Host, Instance, Inventory
 from hotfoot.migration.facts import HostFiles, PairFacts
 from hotfoot.migration.options import Order
 from hotfoot.migration.proof import Sighting
@@ -54,10 +54,10 @@ class LibvirtCloud:
         self._shell = shell
         self._stream_network = stream_network
 
-    async def look(self) -> Snapshot:
+    async def look(self) -> Inventory:
         """Return all hosts and instances."""
         seen = await asyncio.gather(*(self._look_at(host) for host in self._links.names))
-        return Snapshot(
+        return Inventory(
             hosts=tuple(host for host, _ in seen),
             instances=tuple(instance for _, instances in seen for instance in instances),
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hotfoot.errors import ExitStatus, HotfootError
-from hotfoot.inventory import Instance, Snapshot
+from hotfoot.inventory import Instance, Inventory
 from hotfoot.migration.facts import PairFacts
 from hotfoot.migration.options import Order
 from hotfoot.migration.proof import Sighting
@@ -41,7 +41,7 @@ class MemoryTouched:
 class Cloud(Protocol):
     """One cloud. Every call ends in bounded time; a silent host is a value, not an exception."""
 
-    async def look(self) -> Snapshot:
+    async def look(self) -> Inventory:
         """Return all hosts and instances, each host asked at the same time."""
 
     async def examine(self, instance: Instance, destination: str) -> PairFacts:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hotfoot.inventory import Instance, Snapshot
-from hotfoot.migration.preflight import check_snapshot
+from hotfoot.inventory import Instance, Inventory
+from hotfoot.migration.preflight import check_inventory
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Candidates:
     passed_over: tuple[tuple[str, str], ...]
 
 
-def rank(snapshot: Snapshot, instance: Instance) -> Candidates:
+def rank(inventory: Inventory, instance: Instance) -> Candidates:
     """Order the hosts that have room by free memory, most first, ties by name.
 
     Invariant: the source and hosts with a known obstacle are never candidates, and none of the others is
@@ -24,13 +24,13 @@ def rank(snapshot: Snapshot, instance: Instance) -> Candidates:
     """
     names: list[str] = []
     passed_over: list[tuple[str, str]] = []
-    for host in snapshot.hosts:
+    for host in inventory.hosts:
         if host.name == instance.host:
             continue
-        obstacles = check_snapshot(snapshot, instance, host.name)
+        obstacles = check_inventory(inventory, instance, host.name)
         if obstacles:
             passed_over.append((host.name, " ".join(obstacles)))
         else:
             names.append(host.name)
-    names.sort(key=lambda name: (-snapshot.memory_free_bytes(name), name))
+    names.sort(key=lambda name: (-inventory.memory_free_bytes(name), name))
     return Candidates(tuple(names), tuple(passed_over))

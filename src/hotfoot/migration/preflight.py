@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from hotfoot.inventory import Disk, Instance, InstanceState, Snapshot
+from hotfoot.inventory import Disk, Instance, InstanceState, Inventory
 from hotfoot.migration.action import ActionKind
 from hotfoot.migration.facts import DeclaredStorage, FileSight, PairFacts
 from hotfoot.migration.options import MIB, MigrationOptions, Mode, Order
@@ -31,9 +31,9 @@ class Verdict:
     order: Order | None
 
 
-def check_snapshot(snapshot: Snapshot, instance: Instance, destination: str) -> tuple[str, ...]:
+def check_inventory(inventory: Inventory, instance: Instance, destination: str) -> tuple[str, ...]:
     """Return the obstacles that one look at all hosts shows."""
-    return tuple(_seen_at_once(snapshot, instance, destination))
+    return tuple(_seen_at_once(inventory, instance, destination))
 
 
 def refuse(instance: Instance, destination: str, obstacles: tuple[str, ...]) -> Verdict:
@@ -49,7 +49,7 @@ def refuse(instance: Instance, destination: str, obstacles: tuple[str, ...]) -> 
 
 
 def check_pair(
-    snapshot: Snapshot,
+    inventory: Inventory,
     instance: Instance,
     facts: PairFacts,
     options: MigrationOptions,
@@ -64,16 +64,16 @@ def check_pair(
     copied = tuple(judged.disk.target for judged in disks if _copies(judged, options))
     mode = Mode.BLOCK if copied or options.block else Mode.LIVE
     obstacles = (
-        *check_snapshot(snapshot, instance, facts.destination),
+        *check_inventory(inventory, instance, facts.destination),
         *_machine(instance, facts),
         *_networks(facts),
         *_addresses(facts),
         *_read_only_files(instance, facts),
         *(sentence for judged in disks for sentence in _disk(judged, instance, facts, options)),
-        *_caches(snapshot, instance, facts, options, disks),
+        *_caches(inventory, instance, facts, options, disks),
         *_insisted_on_nothing(options, copied, facts.destination),
     )
-    against_post_copy = tuple(_against_post_copy(snapshot, instance, facts, options, copied))
+    against_post_copy = tuple(_against_post_copy(inventory, instance, facts, options, copied))
     post_copy = ActionKind.POST_COPY in options.policy.steps and not against_post_copy
     order = Order(
         uuid=instance.uuid,
@@ -93,12 +93,12 @@ def check_pair(
         destination=facts.destination,
         mode=mode,
         obstacles=obstacles,
-        remarks=(*_remarks(snapshot, instance, facts, disks), *against_post_copy),
+        remarks=(*_remarks(inventory, instance, facts, disks), *against_post_copy),
         order=None if obstacles else order,
     )
 
 
-def _seen_at_once(snapshot: Snapshot, instance: Instance, destination: str) -> Iterator[str]:
+def _seen_at_once(inventory: Inventory, instance: Instance, destination: str) -> Iterator[str]:
     if not instance.movable:
         yield (
             f"{instance.name} on {instance.host} is {instance.state}; only a running or paused instance can move live."
@@ -106,11 +106,11 @@ def _seen_at_once(snapshot: Snapshot, instance: Instance, destination: str) -> I
     if destination == instance.host:
         yield f"{instance.name} is already on {destination}: source and destination are the same host."
         return
-    host = snapshot.host(destination)
+    host = inventory.host(destination)
     if host.problem:
         yield host.problem
         return
-    for other in snapshot.on(destination):
+    for other in inventory.on(destination):
         if other.uuid == instance.uuid:
             if other.state is InstanceState.IN_TRANSIT:
                 yield (f"{instance.name} is already being migrated to {destination}; `hotfoot abort` stops that.")
@@ -123,7 +123,7 @@ def _seen_at_once(snapshot: Snapshot, instance: Instance, destination: str) -> I
             )
         elif other.name == instance.name:
             yield (f"{destination} has another instance named {other.name} ({other.uuid}); rename one of the two.")
-    free = snapshot.memory_free_bytes(destination)
+    free = inventory.memory_free_bytes(destination)
     if free < instance.memory_bytes:
         yield (
             f"There is no room on {destination}: {instance.name} needs"
@@ -234,13 +234,13 @@ def _copy(judged: DiskSharing, name: str, facts: PairFacts) -> Iterator[str]:
 
 
 def _caches(
-    snapshot: Snapshot,
+    inventory: Inventory,
     instance: Instance,
     facts: PairFacts,
     options: MigrationOptions,
     disks: Sequence[DiskSharing],
 ) -> Iterator[str]:
-    if snapshot.host(instance.host).qemu_version >= QEMU_DROPS_CACHES:
+    if inventory.host(instance.host).qemu_version >= QEMU_DROPS_CACHES:
         return
     for judged in disks:
         sight = facts.source_files.files.get(judged.disk.source or "")
@@ -259,7 +259,7 @@ def _insisted_on_nothing(options: MigrationOptions, copied: Sequence[str], desti
 
 
 def _against_post_copy(
-    snapshot: Snapshot, instance: Instance, facts: PairFacts, options: MigrationOptions, copied: Sequence[str]
+    inventory: Inventory, instance: Instance, facts: PairFacts, options: MigrationOptions, copied: Sequence[str]
 ) -> Iterator[str]:
     """Say why a switch to post-copy, which the policy allows, is not possible.
 
@@ -269,7 +269,7 @@ def _against_post_copy(
     if ActionKind.POST_COPY not in options.policy.steps:
         return
     without = f"Without post-copy, which the policy {options.policy.name} allows:"
-    source, destination = snapshot.host(instance.host), snapshot.host(facts.destination)
+    source, destination = inventory.host(instance.host), inventory.host(facts.destination)
     if instance.state is not InstanceState.RUNNING:
         yield f"{without} {instance.name} is {instance.state}."
     if copied:
@@ -294,8 +294,8 @@ def _throttle(options: MigrationOptions, *, post_copy: bool) -> Throttle | None:
     return None if first else options.policy.throttle
 
 
-def _remarks(snapshot: Snapshot, instance: Instance, facts: PairFacts, disks: Sequence[DiskSharing]) -> Iterator[str]:
-    source, destination = snapshot.host(instance.host), snapshot.host(facts.destination)
+def _remarks(inventory: Inventory, instance: Instance, facts: PairFacts, disks: Sequence[DiskSharing]) -> Iterator[str]:
+    source, destination = inventory.host(instance.host), inventory.host(facts.destination)
     if destination.answers and destination.qemu_version < source.qemu_version:
         yield (
             f"QEMU on {destination.name} ({_dotted(destination.qemu_version)}) is older than on {source.name}"

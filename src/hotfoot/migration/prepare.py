@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 
 from hotfoot.cloud.protocol import Cloud
 from hotfoot.errors import ExitStatus, HotfootError
-from hotfoot.inventory import Instance, Snapshot
+from hotfoot.inventory import Instance, Inventory
 from hotfoot.migration.destination import rank
 from hotfoot.migration.facts import DeclaredStorage
 from hotfoot.migration.forecast import Forecast, Measured, forecast
 from hotfoot.migration.options import MigrationOptions
 from hotfoot.migration.outage import Method
 from hotfoot.migration.outlook import Outlook
-from hotfoot.migration.preflight import Verdict, check_pair, check_snapshot, refuse
+from hotfoot.migration.preflight import Verdict, check_inventory, check_pair, refuse
 from hotfoot.migration.prober import reachable
 from hotfoot.migration.selection import check_host, find_instance
 from hotfoot.migration.survey import Survey
@@ -79,18 +79,18 @@ async def prepare(cloud: Cloud, request: Request, survey: Survey | None = None) 
 
 
 async def _prepare(cloud: Cloud, request: Request, survey: Survey | None) -> Preparation:
-    snapshot = await cloud.look()
+    inventory = await cloud.look()
     if request.from_host is not None:
-        check_host(snapshot, request.from_host)
+        check_host(inventory, request.from_host)
     if request.destination is not None:
-        check_host(snapshot, request.destination)
-    instance = find_instance(snapshot, request.instance, request.from_host)
+        check_host(inventory, request.destination)
+    instance = find_instance(inventory, request.instance, request.from_host)
     if survey and instance.movable:
         survey.begin(instance)
     (verdict, passed_over), seat = await asyncio.gather(
-        _judge(cloud, snapshot, instance, request), _seat(cloud, instance, request.watch_address)
+        _judge(cloud, inventory, instance, request), _seat(cloud, instance, request.watch_address)
     )
-    free = snapshot.memory_free_bytes(verdict.destination) if verdict.destination else 0
+    free = inventory.memory_free_bytes(verdict.destination) if verdict.destination else 0
     preparation = Preparation(verdict=verdict, memory_free_bytes=free, passed_over=passed_over, seat=seat)
     if survey is None or verdict.order is None:
         return preparation
@@ -102,19 +102,19 @@ async def _prepare(cloud: Cloud, request: Request, survey: Survey | None) -> Pre
 
 
 async def _judge(
-    cloud: Cloud, snapshot: Snapshot, instance: Instance, request: Request
+    cloud: Cloud, inventory: Inventory, instance: Instance, request: Request
 ) -> tuple[Verdict, tuple[tuple[str, str], ...]]:
     if request.destination is not None:
-        obstacles = check_snapshot(snapshot, instance, request.destination)
-        if obstacles and not _worth_a_look(snapshot, instance, request.destination):
+        obstacles = check_inventory(inventory, instance, request.destination)
+        if obstacles and not _worth_a_look(inventory, instance, request.destination):
             return refuse(instance, request.destination, obstacles), ()
-        return await _examine(cloud, snapshot, instance, request, request.destination), ()
+        return await _examine(cloud, inventory, instance, request, request.destination), ()
     if not instance.movable:
-        return refuse(instance, "", check_snapshot(snapshot, instance, instance.host)[:1]), ()
-    candidates = rank(snapshot, instance)
+        return refuse(instance, "", check_inventory(inventory, instance, instance.host)[:1]), ()
+    candidates = rank(inventory, instance)
     passed_over = list(candidates.passed_over)
     for name in candidates.names:
-        verdict = await _examine(cloud, snapshot, instance, request, name)
+        verdict = await _examine(cloud, inventory, instance, request, name)
         if verdict.order is not None:
             return verdict, tuple(passed_over)
         passed_over.append((name, " ".join(verdict.obstacles)))
@@ -122,18 +122,20 @@ async def _judge(
     return refuse(instance, "", (f"No host can take {instance.name}.", *reasons)), tuple(passed_over)
 
 
-def _worth_a_look(snapshot: Snapshot, instance: Instance, destination: str) -> bool:
+def _worth_a_look(inventory: Inventory, instance: Instance, destination: str) -> bool:
     """Whether a closer look could find more obstacles: only of two hosts that answer, and a live instance."""
-    return instance.movable and destination != instance.host and snapshot.host(destination).answers
+    return instance.movable and destination != instance.host and inventory.host(destination).answers
 
 
-async def _examine(cloud: Cloud, snapshot: Snapshot, instance: Instance, request: Request, destination: str) -> Verdict:
+async def _examine(
+    cloud: Cloud, inventory: Inventory, instance: Instance, request: Request, destination: str
+) -> Verdict:
     try:
         facts = await cloud.examine(instance, destination)
     except HotfootError as error:
         return refuse(instance, destination, (str(error),))
     options = request.options_of.get(instance.uuid) or request.options_of.get(instance.name) or request.options
-    return check_pair(snapshot, instance, facts, options, request.storage)
+    return check_pair(inventory, instance, facts, options, request.storage)
 
 
 async def _seat(cloud: Cloud, instance: Instance, wanted: str | None) -> Seat | None:

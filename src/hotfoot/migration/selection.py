@@ -5,24 +5,24 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from hotfoot.errors import ExitStatus, HotfootError
-from hotfoot.inventory import Instance, Snapshot
+from hotfoot.inventory import Instance, Inventory
 
 SHORTEST_UUID_PREFIX = 4
 
 
-def find_instance(snapshot: Snapshot, wanted: str, on_host: str | None = None) -> Instance:
+def find_instance(inventory: Inventory, wanted: str, on_host: str | None = None) -> Instance:
     """Return the one instance that ``wanted`` names: its name, its UUID, or the first digits of its UUID.
 
     Invariant: never a guess; whatever fits two instances is refused, and both are named. Of one UUID seen on
     two hosts the one that runs is meant: a definition left behind, or the half of a migration, could not be
     moved. Raises HotfootError (refused).
     """
-    seen = [instance for instance in snapshot.instances if on_host is None or instance.host == on_host]
+    seen = [instance for instance in inventory.instances if on_host is None or instance.host == on_host]
     fits = [instance for instance in seen if instance.name == wanted or instance.uuid == wanted.lower()]
     if not fits and len(wanted) >= SHORTEST_UUID_PREFIX:
         fits = [instance for instance in seen if instance.uuid.startswith(wanted.lower())]
     if not fits:
-        raise _refused(_unknown(snapshot, wanted, on_host))
+        raise _refused(_unknown(inventory, wanted, on_host))
     if len({instance.uuid for instance in fits}) == 1 and len(fits) > 1:
         fits = [instance for instance in fits if instance.movable] or fits
     if len(fits) > 1:
@@ -31,9 +31,9 @@ def find_instance(snapshot: Snapshot, wanted: str, on_host: str | None = None) -
     return fits[0]
 
 
-def check_host(snapshot: Snapshot, wanted: str) -> str:
+def check_host(inventory: Inventory, wanted: str) -> str:
     """Return the name of a host of the cluster file; raises HotfootError (refused) with near names."""
-    names = [host.name for host in snapshot.hosts]
+    names = [host.name for host in inventory.hosts]
     if wanted in names:
         return wanted
     near = get_close_matches(wanted, names, n=3)
@@ -41,9 +41,9 @@ def check_host(snapshot: Snapshot, wanted: str) -> str:
     raise _refused(f"There is no host '{wanted}' in the cluster file; {hint}")
 
 
-def _unknown(snapshot: Snapshot, wanted: str, on_host: str | None) -> str:
-    silent = [host.name for host in snapshot.hosts if not host.answers and on_host in (None, host.name)]
-    names = sorted({instance.name for instance in snapshot.instances})
+def _unknown(inventory: Inventory, wanted: str, on_host: str | None) -> str:
+    silent = [host.name for host in inventory.hosts if not host.answers and on_host in (None, host.name)]
+    names = sorted({instance.name for instance in inventory.instances})
     near = get_close_matches(wanted, names, n=3)
     sentence = f"There is no instance '{wanted}' on {on_host or 'any host that answered'}"
     if near:
@@ -51,7 +51,7 @@ def _unknown(snapshot: Snapshot, wanted: str, on_host: str | None) -> str:
     else:
         sentence += "; `hotfoot ls` shows all there are."
     if silent:
-        problems = " ".join(filter(None, (snapshot.host(name).problem for name in silent)))
+        problems = " ".join(filter(None, (inventory.host(name).problem for name in silent)))
         sentence += f" It may be on {', '.join(silent)}, which did not answer: {problems}"
     return sentence
 
