@@ -165,7 +165,7 @@ def test_older_versions_go_unless_a_process_uses_them(cache: Path) -> None:
     assert names(cache) == ["cake-v2"]
     used = built_once(cake("v3"), bake, silent)
     # Waits on its input, with the folder among its words.
-    argv = ["sh", "-c", "echo up; read -r line", "sh", used]
+    argv = ["sh", "-c", "echo up; read -r line", "sh", str(used)]
     process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert says(process) == "up"
