@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,7 +11,7 @@ from hotfoot.cloud.protocol import MoveEnded
 from hotfoot.errors import ExitStatus
 from hotfoot.inventory import InstanceState
 from hotfoot.migration.options import MigrationOptions, Mode, Order
-from hotfoot.migration.proof import Place, Proof, Sighting, judge
+from hotfoot.migration.proof import Place, Proof, Sighting, judge, left_at_home
 from hotfoot.migration.result import MigrationResult, Outcome
 from hotfoot.migration.run import conclude
 
@@ -50,6 +52,21 @@ def test_a_silent_host_is_never_taken_for_empty() -> None:
     nowhere = judge(ORDER, [silent, _at("n2", None)], RUNNING)
     assert nowhere.place is Place.UNCLEAR
     assert "n1 does not answer" in nowhere.remarks[0]
+
+
+def test_what_the_source_kept_may_go_only_when_the_instance_lives_and_is_defined_elsewhere() -> None:
+    def may_go(here: Sighting, there: Sighting, order: Order = ORDER) -> bool:
+        return left_at_home(order, judge(order, [here, there], RUNNING), [here, there])
+
+    assert may_go(_at("n1", OFF), _at("n2", RUNNING))
+    assert not may_go(_at("n1", OFF), _at("n2", RUNNING, persistent=False))
+    assert not may_go(_at("n1", RUNNING), _at("n2", OFF))
+    assert not may_go(_at("n1", TRANSIT), _at("n2", RUNNING))
+    assert not may_go(_at("n1", OFF), _at("n2", None))
+    assert not may_go(_at("n1", None), _at("n2", RUNNING))
+    assert not may_go(_at("n1", OFF, persistent=False), _at("n2", RUNNING))
+    assert not may_go(Sighting(host="n1", problem="It is dead."), _at("n2", RUNNING))
+    assert not may_go(_at("n1", OFF), _at("n2", RUNNING), replace(ORDER, persistent=False))
 
 
 states = st.sampled_from([None, RUNNING, InstanceState.PAUSED, OFF, TRANSIT, InstanceState.CRASHED])

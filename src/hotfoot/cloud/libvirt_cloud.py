@@ -298,13 +298,18 @@ class LibvirtCloud:
 
     async def claim(self, host: str, uuid: str) -> str | None:
         """Return the claim in the domain's live metadata."""
-        return await self._about_claim(host, lambda connection: asked.claim(connection, uuid))
+        return await self._about_domain(host, lambda connection: asked.claim(connection, uuid))
 
     async def set_claim(self, host: str, uuid: str, claim: str | None) -> None:
         """Write the claim into the domain's live metadata."""
-        await self._about_claim(host, lambda connection: asked.set_claim(connection, uuid, claim))
+        await self._about_domain(host, lambda connection: asked.set_claim(connection, uuid, claim))
 
-    async def _about_claim(self, host: str, ask: Callable[[Any], Answer]) -> Answer:
+    async def forget(self, host: str, uuid: str) -> None:
+        """Undefine a domain that is shut off."""
+        if not await self._about_domain(host, lambda connection: asked.forget(connection, uuid)):
+            raise HotfootError(f"{host} has it active, so its definition stays.")
+
+    async def _about_domain(self, host: str, ask: Callable[[Any], Answer]) -> Answer:
         try:
             return await self._links.ask(host, ask)
         except HostSilent as silent:

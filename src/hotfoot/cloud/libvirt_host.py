@@ -14,6 +14,9 @@ from hotfoot.inventory import Host, Instance, InstanceState
 from hotfoot.migration.proof import Sighting
 from hotfoot.migration.sample import JobSample
 
+_KEEPS_TPM = 8_009_000
+"""The version of libvirt since which it can be told to keep a TPM's state."""
+
 STATES = {
     libvirt.VIR_DOMAIN_RUNNING: InstanceState.RUNNING,
     libvirt.VIR_DOMAIN_BLOCKED: InstanceState.RUNNING,
@@ -129,6 +132,19 @@ def set_claim(connection: Any, uuid: str, text: str | None) -> None:
     connection.lookupByUUIDString(uuid).setMetadata(
         libvirt.VIR_DOMAIN_METADATA_ELEMENT, text, "hotfoot", CLAIM_NAMESPACE, libvirt.VIR_DOMAIN_AFFECT_LIVE
     )
+
+
+def forget(connection: Any, uuid: str) -> bool:
+    """Undefine a domain that is shut off, and keep its files; False where it is active."""
+    domain = connection.lookupByUUIDString(uuid)
+    if domain.isActive():
+        return False
+    kept = libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM
+    if connection.getLibVersion() >= _KEEPS_TPM:
+        kept |= libvirt.VIR_DOMAIN_UNDEFINE_KEEP_TPM
+    described = libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    domain.undefineFlags(kept | described)
+    return True
 
 
 def live_xml(connection: Any, uuid: str) -> str:

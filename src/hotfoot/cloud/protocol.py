@@ -95,6 +95,12 @@ class Cloud(Protocol):
     async def sightings(self, uuid: str) -> tuple[Sighting, ...]:
         """Ask every host about one UUID, connecting anew where a connection was lost."""
 
+    async def forget(self, host: str, uuid: str) -> None:
+        """Remove a host's definition of an instance that is shut off there; its disks and NVRAM stay.
+
+        Raises HotfootError where that is refused, as it is for an instance that is active there.
+        """
+
     async def claim(self, host: str, uuid: str) -> str | None:
         """Return the claim that is written on a running instance of this host; None when there is none.
 

@@ -80,6 +80,20 @@ def judge(order: Order, sightings: Sequence[Sighting], state_before: InstanceSta
     return Proof(place, tuple(remarks))
 
 
+def left_at_home(order: Order, proof: Proof, sightings: Sequence[Sighting]) -> bool:
+    """Tell whether the source keeps a definition that the migration should have taken along, and that may go.
+
+    libvirt leaves one when the source's daemon ends in the middle (seen after a switch to post-copy). Invariant: True
+    only when the instance is proven to live on the destination, is defined there, and the source says that it is shut
+    off.
+    """
+    by_host = {seen.host: seen for seen in sightings}
+    there, here = by_host.get(order.destination), by_host.get(order.source)
+    moved = proof.place is Place.DESTINATION and there is not None and there.persistent
+    left = here is not None and here.state is InstanceState.SHUT_OFF and here.persistent
+    return order.persistent and moved and left
+
+
 def _what_is_where(order: Order, sightings: Sequence[Sighting]) -> str:
     parts = []
     for seen in sightings:

@@ -16,7 +16,7 @@ from hotfoot.migration.outage import Outage
 from hotfoot.migration.preflight import Verdict
 from hotfoot.migration.prepare import Seat
 from hotfoot.migration.prober import OutageWatch
-from hotfoot.migration.proof import Place, Proof, Sighting, judge
+from hotfoot.migration.proof import Place, Proof, Sighting, judge, left_at_home
 from hotfoot.migration.result import JobTotals, MigrationResult, Outcome
 from hotfoot.migration.sample import JobSample, Phase
 from hotfoot.migration.steering import MOST_DOWNTIME_MS, Means, Steering
@@ -61,7 +61,7 @@ class Run:
         self._actions: list[Action] = []
         self._post_copy = False
         self._given_up: str | None = None
-        self._refusals: list[str] = []
+        self._remarks: list[str] = []
         self._iteration = asyncio.Event()
         self._abort = asyncio.Event()
         self._last: JobSample | None = None
@@ -135,7 +135,7 @@ class Run:
             except HotfootError as error:  # as far as it goes: the next step may be possible
                 self._steering.refused(action)
                 if action.kind is ActionKind.POST_COPY:
-                    self._refusals.append(f"The switch to post-copy was refused: {error}")
+                    self._remarks.append(f"The switch to post-copy was refused: {error}")
                 continue
             self._actions.append(action)
             self._on_action(action)
@@ -176,13 +176,24 @@ class Run:
         return await asyncio.to_thread(self._watch.stop)
 
     async def _prove(self) -> Proof:
+        tidied = False
         end_s = time.monotonic() + PROOF_PATIENCE_S
         while True:
             sightings = await self._cloud.sightings(self._order.uuid)
             proof = judge(self._order, sightings, self._instance.state)
-            if self._settled(proof, sightings) or time.monotonic() > end_s:
+            settled = self._settled(proof, sightings)
+            if settled and not tidied and left_at_home(self._order, proof, sightings):
+                tidied = True
+                await self._tidy()
+            elif settled or time.monotonic() > end_s:
                 return proof
             await asyncio.sleep(PROOF_AGAIN_S)
+
+    async def _tidy(self) -> None:
+        """Finish what libvirt began; a definition that stays is named by the next proof."""
+        with suppress(HotfootError):
+            await self._cloud.forget(self._order.source, self._order.uuid)
+            self._remarks.append(f"libvirt had left its definition on {self._order.source}; it was removed there.")
 
     def _settled(self, proof: Proof, sightings: Sequence[Sighting]) -> bool:
         return proof.place is not Place.UNCLEAR and not any(seen.half for seen in sightings)
@@ -218,7 +229,7 @@ class Run:
             outcome=outcome,
             status=status,
             reason=reason,
-            remarks=(*proof.remarks, *self._refusals),
+            remarks=(*proof.remarks, *self._remarks),
             total_ms=total_ms,
             outage=outage,
             memory_bytes=self._instance.memory_bytes,
