@@ -5,9 +5,9 @@
 SHELL := /bin/bash
 UV_VERSION := 0.13.8
 UV := .uv/bin/uv
-SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo --preserve-env=HOTFOOT_CACHE,HOTFOOT_RUN,CI,TERM")
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo --preserve-env=HOTFOOT_CACHE,HOTFOOT_RUN,HOTFOOT_FAULT_TABLE,CI,TERM")
 
-.PHONY: setup demo test lint unit lab-tests bench bench-virsh bench-facts bench-judge bench-steering bench-forecast clean packages lock
+.PHONY: setup demo test lint unit lab-tests fault-matrix bench bench-virsh bench-facts bench-judge bench-steering bench-forecast bench-soak clean packages lock
 
 setup: .venv/.installed
 
@@ -43,6 +43,10 @@ unit: setup
 lab-tests: setup
 	@$(SUDO) .venv/bin/pytest -q -m lab $(ARGS)
 
+# Half an hour and more; writes its table into docs/faults.md. ARGS='-k libvirtd' tries some rows, and keeps the others.
+fault-matrix: setup
+	@HOTFOOT_FAULT_TABLE=docs/faults.md $(SUDO) .venv/bin/pytest -q -s -m "lab or matrix" tests/lab/test_fault_matrix.py $(ARGS)
+
 # All are run, whichever misses its goal.
 bench: setup
 	@status=0; for target in bench-virsh bench-facts bench-judge bench-steering; do \
@@ -63,6 +67,10 @@ bench-steering: setup
 
 bench-forecast: setup
 	@$(SUDO) .venv/bin/python benchmarks/forecast_accuracy.py $(ARGS)
+
+# Half an hour and more.
+bench-soak: setup
+	@$(SUDO) .venv/bin/python benchmarks/soak.py $(ARGS)
 
 # Only labs, caches and what this Makefile made; cached images stay (rm -r /var/cache/hotfoot removes those).
 clean:

@@ -14,7 +14,7 @@ from typing import NoReturn
 import typer
 
 from hotfoot import __version__
-from hotfoot.cli import check, cluster, forecast, history, init, inventory, lab, migrate, prepare, watch
+from hotfoot.cli import check, cluster, forecast, history, init, inventory, lab, migrate, prepare, soak, watch
 from hotfoot.errors import ExitStatus, HotfootError
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ _COMMANDS: dict[Callable[..., None], str] = {
     watch.watch: "Show all running migrations, live.",
     history.history: "Show what was moved, and how it went.",
     history.report: "Write one migration as a page with curves.",
+    soak.soak: "Move a lab's instances about, with faults.",
 }
 for command, words in _COMMANDS.items():
     app.command(short_help=words)(command)
