@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,13 +47,18 @@ def environment(cluster: Path | None = None, more: Mapping[str, str] | None = No
 
 def start(*words: str, cluster: Path | None = None) -> subprocess.Popen[str]:
     """Start a command and return at once."""
+    return popen([HOTFOOT, *words], environment(cluster))
+
+
+def popen(argv: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[str]:
+    """Start a program and return at once."""
     return subprocess.Popen(
-        [HOTFOOT, *words],
+        argv,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
         text=True,
-        env=environment(cluster),
+        env=env,
         cwd="/",
     )
 

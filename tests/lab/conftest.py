@@ -15,8 +15,15 @@ from tests.lab.workbench import NAME, Bench, listing
 from hotfoot.lab import machine, storage
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test below this folder, and skip them all with a reason where a lab cannot run."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark every test below this folder, and skip them all with a reason where a lab cannot run.
+
+    Most of the fault matrix is left out unless ``-m`` names it.
+    """
+    if "matrix" not in str(config.option.markexpr):
+        left_out = [item for item in items if item.get_closest_marker("matrix")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     here = [item for item in items if Path(__file__).parent in item.path.parents]
     for item in here:
         item.add_marker(pytest.mark.lab)

@@ -343,6 +343,59 @@ def fault_kill_qemu(
     typer.echo(f"QEMU of {instance} on {where} was killed.")
 
 
+@fault_app.command("starve-qemu")
+def fault_starve_qemu(
+    instance: InstanceArgument,
+    name: NameOption = "lab",
+    host: Annotated[str | None, typer.Option(help="On this host, when it is on two in the middle of a move.")] = None,
+) -> None:
+    """Let the kernel kill an instance's QEMU for want of memory."""
+    from hotfoot.lab import faults, store
+
+    where = faults.starve_qemu(store.load(name), instance, host)
+    typer.echo(f"QEMU of {instance} on {where} ran out of memory, and was killed.")
+
+
+@fault_app.command("stall-storage")
+def fault_stall_storage(host: HostArgument, name: NameOption = "lab") -> None:
+    """Make every access of a host to the shared storage wait."""
+    from hotfoot.lab import faults, store
+
+    lab = store.load(name)
+    faults.stall_storage(lab, lab.host(host))
+    typer.echo(f"The storage of {host} stands still; `hotfoot lab fault resume-storage {host}` lets it go on.")
+
+
+@fault_app.command("resume-storage")
+def fault_resume_storage(host: HostArgument, name: NameOption = "lab") -> None:
+    """Let a host's stalled storage go on."""
+    from hotfoot.lab import faults, store
+
+    lab = store.load(name)
+    faults.resume_storage(lab, lab.host(host))
+    typer.echo(f"The storage of {host} goes on.")
+
+
+@fault_app.command("fill-disk")
+def fault_fill_disk(host: HostArgument, name: NameOption = "lab") -> None:
+    """Fill the file system on which a host keeps its instances."""
+    from hotfoot.lab import faults, store
+
+    lab = store.load(name)
+    faults.fill_disk(lab, lab.host(host))
+    typer.echo(f"The disk of {host} is full; `hotfoot lab fault free-disk {host}` makes room again.")
+
+
+@fault_app.command("free-disk")
+def fault_free_disk(host: HostArgument, name: NameOption = "lab") -> None:
+    """Remove what fill-disk wrote."""
+    from hotfoot.lab import faults, store
+
+    lab = store.load(name)
+    faults.free_disk(lab, lab.host(host))
+    typer.echo(f"The disk of {host} has room again.")
+
+
 @fault_app.command("kill-host")
 def fault_kill_host(host: HostArgument, name: NameOption = "lab") -> None:
     """End a whole host at once, as a power cut would."""
