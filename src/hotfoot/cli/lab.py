@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hotfoot.cli import lab_fault
+from hotfoot.cli.lab_fault import HostArgument, InstanceArgument, NameOption
 from hotfoot.cli.options import JsonOption
 from hotfoot.cli.tables import print_table
 
@@ -16,13 +18,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Real compute hosts on this machine, to try, test and rehearse with.", no_args_is_help=True)
 instance_app = typer.Typer(help="Add, load and kill the lab's instances.", no_args_is_help=True)
-fault_app = typer.Typer(help="Break something, and mend it.", no_args_is_help=True)
 app.add_typer(instance_app, name="instance")
-app.add_typer(fault_app, name="fault")
+app.add_typer(lab_fault.app, name="fault")
 
-NameOption = Annotated[str, typer.Option("--name", help="The lab's name.")]
-HostArgument = Annotated[str, typer.Argument(metavar="HOST", help="A host of the lab, such as n1.")]
-InstanceArgument = Annotated[str, typer.Argument(metavar="INSTANCE", help="An instance of the lab, such as vm1.")]
 RateOption = Annotated[int, typer.Option("--rate", help="MiB/s of memory that the instance rewrites.")]
 AreaOption = Annotated[int, typer.Option("--area", help="MiB of memory that it rewrites, over and over.")]
 MemoryOption = Annotated[int, typer.Option("--memory", help="MiB of memory of an instance.")]
@@ -298,117 +296,3 @@ def instance_load(
     lab = store.load(name)
     now = set_load(lab, lab.instance(instance), Load(rate, area))
     typer.echo(f"{instance} rewrites {now.area_mib} MiB at {now.rate_mib} MiB/s.")
-
-
-@fault_app.command("cut-link")
-def fault_cut_link(host: HostArgument, name: NameOption = "lab") -> None:
-    """Cut a host's management link (storage and migrations too; not its instances' network)."""
-    from hotfoot.lab import faults, store
-
-    lab = store.load(name)
-    faults.cut_link(lab, lab.host(host))
-    typer.echo(f"The link of {host} is cut; `hotfoot lab fault mend-link {host}` mends it.")
-
-
-@fault_app.command("mend-link")
-def fault_mend_link(host: HostArgument, name: NameOption = "lab") -> None:
-    """Mend a link that was cut."""
-    from hotfoot.lab import faults, store
-
-    lab = store.load(name)
-    faults.mend_link(lab, lab.host(host))
-    typer.echo(f"The link of {host} is whole.")
-
-
-@fault_app.command("kill-libvirtd")
-def fault_kill_libvirtd(host: HostArgument, name: NameOption = "lab") -> None:
-    """Kill -9 a host's libvirtd (systemd starts it again)."""
-    from hotfoot.lab import faults, store
-
-    lab = store.load(name)
-    faults.kill_libvirtd(lab, lab.host(host))
-    typer.echo(f"libvirtd of {host} was killed.")
-
-
-@fault_app.command("kill-qemu")
-def fault_kill_qemu(
-    instance: InstanceArgument,
-    name: NameOption = "lab",
-    host: Annotated[str | None, typer.Option(help="On this host, when it is on two in the middle of a move.")] = None,
-) -> None:
-    """Kill -9 an instance's QEMU."""
-    from hotfoot.lab import faults, store
-
-    where = faults.kill_qemu(store.load(name), instance, host)
-    typer.echo(f"QEMU of {instance} on {where} was killed.")
-
-
-@fault_app.command("starve-qemu")
-def fault_starve_qemu(
-    instance: InstanceArgument,
-    name: NameOption = "lab",
-    host: Annotated[str | None, typer.Option(help="On this host, when it is on two in the middle of a move.")] = None,
-) -> None:
-    """Let the kernel kill an instance's QEMU for want of memory."""
-    from hotfoot.lab import faults, store
-
-    where = faults.starve_qemu(store.load(name), instance, host)
-    typer.echo(f"QEMU of {instance} on {where} ran out of memory, and was killed.")
-
-
-@fault_app.command("stall-storage")
-def fault_stall_storage(host: HostArgument, name: NameOption = "lab") -> None:
-    """Make every access of a host to the shared storage wait."""
-    from hotfoot.lab import faults, store
-
-    lab = store.load(name)
-    faults.stall_storage(lab, lab.host(host))
-    typer.echo(f"The storage of {host} stands still; `hotfoot lab fault resume-storage {host}` lets it go on.")
-
-
-@fault_app.command("resume-storage")
-def fault_resume_storage(host: HostArgument, name: NameOption = "lab") -> None:
-    """Let a host's stalled storage go on."""
-    from hotfoot.lab import faults, store
-
-    lab = store.load(name)
-    faults.resume_storage(lab, lab.host(host))
-    typer.echo(f"The storage of {host} goes on.")
-
-
-@fault_app.command("fill-disk")
-def fault_fill_disk(host: HostArgument, name: NameOption = "lab") -> None:
-    """Fill the file system on which a host keeps its instances."""
-    from hotfoot.lab import faults, store
-
-    lab = store.load(name)
-    faults.fill_disk(lab, lab.host(host))
-    typer.echo(f"The disk of {host} is full; `hotfoot lab fault free-disk {host}` makes room again.")
-
-
-@fault_app.command("free-disk")
-def fault_free_disk(host: HostArgument, name: NameOption = "lab") -> None:
-    """Remove what fill-disk wrote."""
-    from hotfoot.lab import faults, store
-
-    lab = store.load(name)
-    faults.free_disk(lab, lab.host(host))
-    typer.echo(f"The disk of {host} has room again.")
-
-
-@fault_app.command("kill-host")
-def fault_kill_host(host: HostArgument, name: NameOption = "lab") -> None:
-    """End a whole host at once, as a power cut would."""
-    from hotfoot.lab import faults, store
-
-    faults.kill_host(name, store.load(name).host(host))
-    typer.echo(f"Host {host} was killed; `hotfoot lab fault start-host {host}` starts it again.")
-
-
-@fault_app.command("start-host")
-def fault_start_host(host: HostArgument, name: NameOption = "lab") -> None:
-    """Start a host that was killed; its disk is as it left it."""
-    from hotfoot.lab import lifecycle
-
-    lifecycle.start_host(name, host)
-    typer.echo(f"Host {host} is up.")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import re
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from hotfoot.errors import ExitStatus
-from hotfoot.lab import namespaces, network, storage, store
+from hotfoot.lab import namespaces, network, storage
 from hotfoot.lab.command import LabError, run
 from hotfoot.lab.instances import hosts_of
 from hotfoot.lab.spec import INSTANCES_PATH, Lab, LabHost
@@ -104,9 +105,9 @@ def free_disk(lab: Lab, host: LabHost) -> None:
     run([*namespaces.host_argv(lab, host), "rm", "-f", _FILL])
 
 
-def kill_host(lab_name: str, host: LabHost) -> None:
+def kill_host(lab: Lab, host: LabHost) -> None:
     """End a whole host at once, as a power cut would: its instances with it."""
-    namespaces.host_argv(store.load(lab_name), host)
+    namespaces.host_argv(lab, host)
     namespaces.kill(host.init_pid)
 
 
@@ -179,3 +180,18 @@ def _pkill(lab: Lab, host: LabHost, match: list[str], missing: str) -> None:
     script = 'pkill -9 "$@"; status=$?; [ $status = 1 ] && echo none; [ $status -le 1 ]'
     if run([*argv, "sh", "-c", script, "sh", *match]).strip() == "none":
         raise LabError(missing)
+
+
+OF_HOSTS: Mapping[str, Callable[[Lab, LabHost], None]] = {
+    "cut-link": cut_link,
+    "mend-link": mend_link,
+    "kill-libvirtd": kill_libvirtd,
+    "stall-storage": stall_storage,
+    "resume-storage": resume_storage,
+    "fill-disk": fill_disk,
+    "free-disk": free_disk,
+    "kill-host": kill_host,
+}
+"""What strikes a host, or mends it, by the word of the command line."""
+OF_QEMUS: Mapping[str, Callable[[Lab, str, str | None], str]] = {"kill-qemu": kill_qemu, "starve-qemu": starve_qemu}
+"""What strikes one instance's QEMU."""

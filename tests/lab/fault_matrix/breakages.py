@@ -68,8 +68,8 @@ class KillHotfoot(Breakage):
 
 
 class KillLibvirtd(Breakage):
-    def __init__(self, side: str) -> None:
-        self.name, self._side = f"kill -9 of the {side}'s libvirtd", side
+    def __init__(self, side: str, deadly: tuple[Phase, ...] = ()) -> None:
+        self.name, self._side, self.deadly = f"kill -9 of the {side}'s libvirtd", side, deadly
 
     def strike(self, scene: Scene) -> None:
         spec = scene.stage.spec
@@ -96,7 +96,7 @@ class KillHost(Breakage):
 
     def strike(self, scene: Scene) -> None:
         spec = scene.stage.spec
-        faults.kill_host(spec.name, spec.host(scene.destination))
+        faults.kill_host(spec, spec.host(scene.destination))
 
     def mend(self, scene: Scene) -> None:
         lifecycle.start_host(scene.stage.lab.name, scene.destination)
@@ -237,7 +237,8 @@ _SPLIT = (Phase.POST_COPY,)
 BREAKAGES: tuple[Callable[[], Breakage], ...] = (
     KillHotfoot,
     lambda: KillLibvirtd("source"),
-    lambda: KillLibvirtd("destination"),
+    # The libvirtd that starts next ends an incoming QEMU, whether the guest runs there by now or not (libvirt 11.3).
+    lambda: KillLibvirtd("destination", _SPLIT),
     lambda: KillQemu("source", tuple(Phase)),
     lambda: KillQemu("destination", _SPLIT),
     KillHost,
