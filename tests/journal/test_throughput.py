@@ -35,8 +35,9 @@ def test_plain_moves_the_same_way_count(store: Store) -> None:
         completed(record()),
         moved(200, asked={"parallel": 0, "native_tls": False, "bandwidth_bytes_per_s": None}),
     ]
+    newest_ms = records[0].started_ms
     for age_ms, each in enumerate(records):
-        store.entries.open(replace(each, started_ms=each.started_ms - age_ms))
+        store.entries.open(replace(each, started_ms=newest_ms - age_ms))
     assert earlier_throughputs(store.place, "rack1", "n1", "n2") == (300, 200)
 
 
