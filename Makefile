@@ -7,7 +7,7 @@ UV_VERSION := 0.13.8
 UV := .uv/bin/uv
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo --preserve-env=HOTFOOT_CACHE,HOTFOOT_RUN,HOTFOOT_FAULT_TABLE,CI,TERM")
 
-.PHONY: setup demo test lint unit lab-tests fault-matrix bench bench-virsh bench-facts bench-judge bench-steering bench-forecast bench-soak clean packages lock
+.PHONY: setup demo test lint unit lab-tests fault-matrix bench bench-virsh bench-facts bench-judge bench-steering bench-forecast bench-placement-size bench-soak clean packages lock
 
 setup: .venv/.installed
 
@@ -45,7 +45,7 @@ lab-tests: setup
 
 # Half an hour and more; writes its table into docs/faults.md. ARGS='-k libvirtd' tries some rows, and keeps the others.
 fault-matrix: setup
-	@HOTFOOT_FAULT_TABLE=docs/faults.md $(SUDO) .venv/bin/pytest -q -s -m "lab or matrix" tests/lab/test_fault_matrix.py $(ARGS)
+	@HOTFOOT_FAULT_TABLE=docs/faults.md $(SUDO) .venv/bin/pytest -q -s -m "lab or matrix" tests/lab/test_fault_matrix.py tests/lab/test_recover.py $(ARGS)
 
 # All are run, whichever misses its goal.
 bench: setup
@@ -67,6 +67,10 @@ bench-steering: setup
 
 bench-forecast: setup
 	@$(SUDO) .venv/bin/python benchmarks/forecast_accuracy.py $(ARGS)
+
+# ARGS='--snapshots DIR' drains each host of real clusters too.
+bench-placement-size: setup
+	@.venv/bin/python benchmarks/placement_size.py $(ARGS)
 
 # Half an hour and more.
 bench-soak: setup
