@@ -179,7 +179,9 @@ def test_an_older_qemu_is_a_remark_only() -> None:
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        (replace(WEB1, host="n2", state=InstanceState.SHUT_OFF), "same UUID is defined on n2"),
+        (replace(WEB1, host="n2", name="x", state=InstanceState.SHUT_OFF), "same UUID is defined on n2"),
+        (replace(WEB1, host="n2", state=InstanceState.PAUSED), "same UUID runs on n2"),
+        (replace(WEB1, host="n2"), "same UUID runs on n2"),
         (replace(WEB1, host="n2", state=InstanceState.IN_TRANSIT), "already being migrated"),
         (replace(WEB1, host="n2", uuid="b"), "another instance named web1"),
         (replace(WEB1, host="n2", uuid="b", name="x", memory_bytes=16 * GIB), "no room on n2"),
@@ -187,6 +189,13 @@ def test_an_older_qemu_is_a_remark_only() -> None:
 )
 def test_what_is_on_the_destination_already(other: Instance, words: str) -> None:
     assert words in " ".join(check_inventory(_inventory(WEB1, other), WEB1, "n2"))
+
+
+def test_its_own_definition_there_that_is_not_used_is_a_remark_only() -> None:
+    left = replace(WEB1, host="n2", state=InstanceState.SHUT_OFF)
+    verdict = _verdict(_facts(SHARED, SHARED), inventory=_inventory(WEB1, left))
+    assert verdict.order is not None
+    assert "n2 has a definition of web1 that is shut off; it is replaced" in verdict.remarks[0]
 
 
 def test_state_source_and_silence() -> None:
@@ -200,6 +209,11 @@ def test_the_destination_with_the_most_free_memory_is_chosen_and_the_others_expl
     assert rank(_inventory(), WEB1).names == ("n3", "n2")
     candidates = rank(_inventory(n2=_host("n2", problem="It is dead.")), WEB1)
     assert (candidates.names, candidates.passed_over) == (("n3",), (("n2", "It is dead."),))
+
+
+def test_a_host_out_of_placement_is_passed_over_with_the_reason() -> None:
+    candidates = rank(_inventory(), WEB1, {"n3": "n3 is out of placement."})
+    assert (candidates.names, candidates.passed_over) == (("n2",), (("n3", "n3 is out of placement."),))
 
 
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=6))
@@ -265,3 +279,5 @@ def test_nothing_is_guessed() -> None:
 def test_of_one_uuid_on_two_hosts_the_live_one_is_meant() -> None:
     half = replace(WEB1, host="n2", state=InstanceState.IN_TRANSIT)
     assert find_instance(_inventory(half, WEB1), "web1").host == "n1"
+    other_half = replace(half, host="n3")
+    assert find_instance(_inventory(half, other_half), "web1").uuid == WEB1.uuid

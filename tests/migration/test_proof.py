@@ -11,7 +11,7 @@ from hotfoot.cloud.protocol import MoveEnded
 from hotfoot.errors import ExitStatus
 from hotfoot.inventory import InstanceState
 from hotfoot.migration.options import MigrationOptions, Mode, Order
-from hotfoot.migration.proof import Place, Proof, Sighting, judge, left_at_home
+from hotfoot.migration.proof import Place, PostCopy, Proof, Sighting, judge, left_at_home
 from hotfoot.migration.result import MigrationResult, Outcome
 from hotfoot.migration.run import conclude
 
@@ -44,6 +44,16 @@ def test_whatever_is_left_behind_is_said() -> None:
 def test_a_paused_instance_that_stays_paused_is_alive() -> None:
     paused = InstanceState.PAUSED
     assert judge(ORDER, [_at("n1", None), _at("n2", paused)], paused) == Proof(Place.DESTINATION)
+
+
+def test_an_instance_in_post_copy_is_proven_nowhere_until_its_memory_is_whole() -> None:
+    split = Sighting(host="n2", state=RUNNING, persistent=True, post_copy=PostCopy.UNDER_WAY)
+    half = Sighting(host="n1", state=TRANSIT, persistent=True, post_copy=PostCopy.BROKEN)
+    for sightings in ([half, split], [_at("n1", None), split], [Sighting(host="n1", problem="Cut."), split]):
+        assert judge(ORDER, sightings, RUNNING).place is Place.UNCLEAR
+    words = judge(ORDER, [half, split], RUNNING).remarks[0]
+    assert "n1 has it paused (post-copy failed); n2 has it running (post-copy)" in words
+    assert judge(ORDER, [half, _at("n2", RUNNING)], RUNNING).place is Place.DESTINATION
 
 
 def test_a_silent_host_is_never_taken_for_empty() -> None:

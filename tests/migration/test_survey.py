@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from hotfoot.cloud.libvirt_measure import link_answer, link_question, memory_answer, memory_question
+import subprocess
+
+from hotfoot.cloud.libvirt_measure import (
+    link_answer,
+    link_question,
+    memories_answer,
+    memories_question,
+    memory_answer,
+    memory_question,
+)
 from hotfoot.cloud.protocol import MemoryTouched
 from hotfoot.migration.forecast import Band
 from hotfoot.migration.survey import limited, memory_used, no_more_than_reached, throughput_of
@@ -48,3 +57,14 @@ def test_answers_of_hosts() -> None:
 def test_names_are_quoted_in_questions() -> None:
     assert "'vm 1'.pid" in memory_question("vm 1", 256 * MIB)
     assert "'a;b'" in link_question("a;b")
+
+
+def test_many_guests_are_asked_about_in_one_script() -> None:
+    script = memories_question([("u1", "web1", 256 * MIB), ("u2", "vm 2", 512 * MIB)])
+    assert script.count("/smaps") == 2
+    assert "'vm 2'.pid" in script
+    told = "Welcome\nguest u1\nguest_kib 2048\nguest u2\ncat: no such file\nguest u3\nguest_kib 1024\n"
+    assert memories_answer(told) == {"u1": 2 * MIB, "u3": MIB}
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=10, check=False)
+    assert done.returncode == 0, "what is not there does not hold up the others"
+    assert memories_answer(done.stdout) == {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address, ip_network
@@ -14,6 +14,7 @@ import libvirt
 
 from hotfoot.cloud import libvirt_host as asked
 from hotfoot.cloud import libvirt_measure as measure
+from hotfoot.cloud import libvirt_recovery as recovery
 from hotfoot.cloud import qemu_log
 from hotfoot.cloud.host_files import answer, question
 from hotfoot.cloud.libvirt_errors import Asked, sentence, stream_was_shut_down
@@ -22,7 +23,7 @@ from hotfoot.cloud.libvirt_links import HostSilent, Links
 from hotfoot.cloud.libvirt_order import flags, parameters
 from hotfoot.cloud.libvirt_uri import Endpoint, peer_uri
 from hotfoot.cloud.neighbours import addresses_of
-from hotfoot.cloud.protocol import NO_WAY_BACK, MemoryTouched, MoveEnded
+from hotfoot.cloud.protocol import NO_WAY_BACK, MemoryTouched, MoveEnded, Offer, Usage
 from hotfoot.errors import ExitStatus, HotfootError
 from hotfoot.inventory import Host, Instance, Inventory
 from hotfoot.migration.facts import HostFiles, PairFacts
@@ -132,6 +133,40 @@ class LibvirtCloud:
                 )
         near = addresses_of(card.mac for card in instance.interfaces)
         return tuple(dict.fromkeys((*instance.addresses, *found, *near)))
+
+    async def sights(self, host: str, paths: Sequence[str], devices: Sequence[str]) -> HostFiles:
+        """Look at paths and network devices on a host, over SSH."""
+        return await self._files(host, question(paths, devices))
+
+    async def usage(self, host: str, period_s: float) -> Mapping[str, Usage]:
+        """Ask libvirt twice for the processor time of all instances."""
+        with suppress(HostSilent, libvirt.libvirtError):
+            told = await self._links.ask(
+                host, lambda connection: measure.usage(connection, period_s), LOOK_TIMEOUT_S + period_s
+            )
+            return {uuid: Usage(cpus=cpus, resident_bytes=rss) for uuid, (cpus, rss) in told.items()}
+        return {}
+
+    async def touched(self, host: str, instances: Sequence[Instance]) -> Mapping[str, int]:
+        """Look for each guest's memory in that of its QEMU process, all in one round trip over SSH."""
+        script = measure.memories_question((one.uuid, one.name, one.memory_bytes) for one in instances)
+        with suppress(HotfootError):
+            return measure.memories_answer(await self._shell(host, script, FILES_TIMEOUT_S))
+        return {}
+
+    async def machines(self, host: str) -> Mapping[str, str]:
+        """Return the migratable XML of each running instance."""
+        with suppress(HostSilent, libvirt.libvirtError):
+            return await self._links.ask(host, asked.machines, LOOK_TIMEOUT_S)
+        return {}
+
+    async def offer(self, host: str, machines: Sequence[tuple[Instance, str]]) -> Offer:
+        """Ask for active networks and pools, and have the CPU and the machine type of each kind compared."""
+        with suppress(HostSilent, libvirt.libvirtError):
+            return await self._links.ask(
+                host, lambda connection: asked.offer(connection, machines, host), LOOK_TIMEOUT_S
+            )
+        return Offer(misfits=(None,) * len(machines))
 
     async def dirty_mib_per_s(self, instance: Instance, period_s: int) -> int | None:
         """Measure how fast the instance dirties its memory."""
@@ -282,6 +317,18 @@ class LibvirtCloud:
                 return False
             raise HotfootError(self._said(host, error)) from error
         return True
+
+    async def pause_post_copy(self, host: str, uuid: str) -> None:
+        """Pause QEMU's post-copy migration, from its source."""
+        await self._about_domain(host, lambda connection: recovery.pause(connection, uuid))
+
+    async def resume_post_copy(self, order: Order) -> None:
+        """Resume a post-copy migration over a new connection."""
+        peer = peer_uri(self._links.endpoint(order.destination))
+        try:
+            await self._links.ask(order.source, lambda connection: recovery.resume(connection, peer, order), None)
+        except libvirt.libvirtError as error:
+            raise HotfootError(sentence(str(error), self._moving(order))) from error
 
     async def sightings(self, uuid: str) -> tuple[Sighting, ...]:
         """Ask every host about one UUID."""

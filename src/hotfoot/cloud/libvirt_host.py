@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
 import libvirt
 
+from hotfoot.cloud import libvirt_recovery as recovery
 from hotfoot.cloud.libvirt_job import Stats, sample_of
 from hotfoot.cloud.libvirt_xml import cpu_to_compare, instance_of
+from hotfoot.cloud.protocol import Offer
 from hotfoot.inventory import Host, Instance, InstanceState
 from hotfoot.migration.proof import Sighting
 from hotfoot.migration.sample import JobSample
@@ -65,7 +67,10 @@ def _instances(connection: Any, host: str) -> Iterator[Instance]:
 
 def state_of(domain: Any) -> InstanceState:
     """Return the state of a domain; a paused half of a migration is IN_TRANSIT."""
-    state, reason = domain.state()
+    return _state(*domain.state())
+
+
+def _state(state: int, reason: int) -> InstanceState:
     if state == libvirt.VIR_DOMAIN_PAUSED and reason in PAUSED_IN_TRANSIT:
         return InstanceState.IN_TRANSIT
     return STATES.get(state, InstanceState.UNKNOWN)
@@ -75,7 +80,13 @@ def sighting(connection: Any, host: str, uuid: str) -> Sighting:
     """Return what the host says about one UUID."""
     try:
         domain = connection.lookupByUUIDString(uuid)
-        return Sighting(host=host, state=state_of(domain), persistent=bool(domain.isPersistent()))
+        state, reason = domain.state()
+        return Sighting(
+            host=host,
+            state=_state(state, reason),
+            persistent=bool(domain.isPersistent()),
+            post_copy=recovery.post_copy_of(state, reason),
+        )
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
             return Sighting(host=host)
@@ -151,6 +162,31 @@ def live_xml(connection: Any, uuid: str) -> str:
     """Return the XML that would be sent to a destination."""
     xml: str = connection.lookupByUUIDString(uuid).XMLDesc(libvirt.VIR_DOMAIN_XML_MIGRATABLE)
     return xml
+
+
+def machines(connection: Any) -> dict[str, str]:
+    """Return the XML that would be sent to a destination, of each running domain (uuid)."""
+    found = {}
+    for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+        with suppress(libvirt.libvirtError):  # gone between the list and the question
+            found[domain.UUIDString()] = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_MIGRATABLE)
+    return found
+
+
+def offer(connection: Any, wanted: Sequence[tuple[Instance, str]], host: str) -> Offer:
+    """Return what a host has, and why it cannot run machines like these (an instance and its XML)."""
+    networks = None
+    with suppress(libvirt.libvirtError):  # a host without libvirt's network driver
+        active = connection.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE)
+        networks = frozenset(network.name() for network in active)
+    return Offer(
+        networks=networks,
+        pool_folders=pool_folders(connection),
+        misfits=tuple(
+            cpu_problem(connection, instance, xml, host) or machine_problem(connection, instance, host)
+            for instance, xml in wanted
+        ),
+    )
 
 
 def cpu_problem(connection: Any, instance: Instance, xml: str, host: str) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -56,6 +56,25 @@ def resident_bytes(connection: Any, uuid: str) -> int | None:
     return None
 
 
+def usage(connection: Any, period_s: float) -> dict[str, tuple[float, int | None]]:
+    """Return for each running domain (uuid) the cores that it kept busy, and the resident bytes of its process."""
+    which = libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_BALLOON
+    running = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE
+
+    def look() -> dict[str, dict[str, Any]]:
+        return {domain.UUIDString(): told for domain, told in connection.getAllDomainStats(which, running)}
+
+    before, began_s = look(), time.monotonic()
+    time.sleep(period_s)
+    after, past_s = look(), time.monotonic() - began_s
+    found = {}
+    for uuid, told in after.items():
+        busy_ns = told.get("cpu.time", 0) - before.get(uuid, told).get("cpu.time", 0)
+        rss_kib = told.get("balloon.rss")
+        found[uuid] = (max(0.0, busy_ns / 1e9 / past_s), None if rss_kib is None else int(rss_kib) * 1024)
+    return found
+
+
 def allocated_bytes(connection: Any, uuid: str, targets: Sequence[str]) -> tuple[int, int]:
     """Return what of these disks is written on the source, and what they could hold."""
     domain = connection.lookupByUUIDString(uuid)
@@ -87,6 +106,24 @@ def memory_answer(text: str) -> int | None:
         if word == "guest_kib" and number.isdecimal():
             return int(number) * 1024
     return None
+
+
+def memories_question(guests: Iterable[tuple[str, str, int]]) -> str:
+    """Return the script that finds it for many guests: uuid, name and memory in bytes of each."""
+    asked = [f"echo guest {uuid}\n({memory_question(name, memory_bytes)})" for uuid, name, memory_bytes in guests]
+    return "\n".join([*asked, "exit 0", ""])
+
+
+def memories_answer(text: str) -> dict[str, int]:
+    """Read what that script printed: uuid to bytes, of the guests whose memory it found."""
+    found, uuid = {}, ""
+    for line in text.splitlines():
+        word, _, told = line.partition(" ")
+        if word == "guest":
+            uuid = told
+        elif uuid and (touched := memory_answer(line)) is not None:
+            found[uuid] = touched
+    return found
 
 
 LINK_SCRIPT = r"""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from hotfoot.errors import ExitStatus, HotfootError
 from hotfoot.inventory import Instance, Inventory
-from hotfoot.migration.facts import PairFacts
+from hotfoot.migration.facts import HostFiles, PairFacts
 from hotfoot.migration.options import Order
 from hotfoot.migration.proof import Sighting
 from hotfoot.migration.result import JobTotals
@@ -36,6 +36,28 @@ class MemoryTouched:
     """The guest's memory alone."""
     process_bytes: int | None = None
     """The whole process that runs it, with what the hypervisor needs for itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a running instance uses now."""
+
+    cpus: float
+    """Cores that it keeps busy, with what the hypervisor does for it."""
+    resident_bytes: int | None = None
+    """Memory of its process; None where nothing tells."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What a host has for instances beside room."""
+
+    networks: frozenset[str] | None = None
+    """Active libvirt networks; None when it could not say."""
+    pool_folders: frozenset[str] | None = None
+    """Target folders of active storage pools; None when it could not say."""
+    misfits: tuple[str | None, ...] = ()
+    """For each kind of machine that was asked about, why it cannot run here; None: it can, or that is not known."""
 
 
 class Cloud(Protocol):
@@ -92,6 +114,15 @@ class Cloud(Protocol):
         Raises HotfootError, once it is in post-copy with NO_WAY_BACK and REFUSED.
         """
 
+    async def pause_post_copy(self, host: str, uuid: str) -> None:
+        """Pause a migration in post-copy, told to its source: only a resume brings it back then.
+
+        Raises HotfootError where that is refused.
+        """
+
+    async def resume_post_copy(self, order: Order) -> None:
+        """Resume a post-copy migration that broke, and return once all has arrived. Raises HotfootError."""
+
     async def sightings(self, uuid: str) -> tuple[Sighting, ...]:
         """Ask every host about one UUID, connecting anew where a connection was lost."""
 
@@ -116,3 +147,34 @@ class Cloud(Protocol):
 
     async def close(self) -> None:
         """Let go of all connections, without waiting for hosts that do not answer."""
+
+
+class Survey(Protocol):
+    """What a look at a whole cluster asks of a cloud beside ``look`` and ``jobs``: few questions to each host."""
+
+    async def look(self) -> Inventory:
+        """Return all hosts and instances, each host asked at the same time."""
+
+    async def jobs(self) -> Mapping[tuple[str, str, str], JobSample]:
+        """Return all outgoing migrations now: (host, uuid, name) -> sample."""
+
+    async def usage(self, host: str, period_s: float) -> Mapping[str, Usage]:
+        """Measure for so long what each instance on a host uses, by uuid; empty where that cannot be measured."""
+
+    async def touched(self, host: str, instances: Sequence[Instance]) -> Mapping[str, int]:
+        """Return how many bytes of its own memory each of these on a host has touched, by uuid, where that is known."""
+
+    async def machines(self, host: str) -> Mapping[str, str]:
+        """Return for each running instance on a host (uuid) the definition that would go to a destination."""
+
+    async def offer(self, host: str, machines: Sequence[tuple[Instance, str]]) -> Offer:
+        """Return what a host has, and whether it can run machines like these (an instance and its definition)."""
+
+    async def sights(self, host: str, paths: Sequence[str], devices: Sequence[str]) -> HostFiles:
+        """Look at paths and network devices on a host."""
+
+    async def link_bytes_per_s(self, source: str, destination: str) -> int | None:
+        """Return the nominal speed of the source's link towards the destination; None where nothing tells."""
+
+    async def disk_bytes(self, instance: Instance, targets: tuple[str, ...]) -> tuple[int, int]:
+        """Return what of these disks is written on the source, and what they could hold; raises HotfootError."""

@@ -33,7 +33,21 @@ class Verdict:
 
 def check_inventory(inventory: Inventory, instance: Instance, destination: str) -> tuple[str, ...]:
     """Return the obstacles that one look at all hosts shows."""
-    return tuple(_seen_at_once(inventory, instance, destination))
+    return (*_names(inventory, instance, destination), *_room(inventory, instance, destination))
+
+
+def cannot_run(
+    inventory: Inventory,
+    instance: Instance,
+    facts: PairFacts,
+    options: MigrationOptions,
+    declared: Sequence[DeclaredStorage] = (),
+) -> tuple[str, ...]:
+    """Return all obstacles but a lack of memory, which moves of other instances may mend."""
+    return (
+        *_names(inventory, instance, facts.destination),
+        *_pair(inventory, instance, facts, options, _judged(instance, facts, declared)),
+    )
 
 
 def refuse(instance: Instance, destination: str, obstacles: tuple[str, ...]) -> Verdict:
@@ -60,18 +74,12 @@ def check_pair(
     Invariant: an order is given only when no obstacle is known; and every obstacle is reported, not the
     first.
     """
-    disks = [judged for disk in _writable(instance) if (judged := _judge(disk, facts, declared))]
-    copied = tuple(judged.disk.target for judged in disks if _copies(judged, options))
+    disks = _judged(instance, facts, declared)
+    copied = _copied(disks, options)
     mode = Mode.BLOCK if copied or options.block else Mode.LIVE
     obstacles = (
         *check_inventory(inventory, instance, facts.destination),
-        *_machine(instance, facts),
-        *_networks(facts),
-        *_addresses(facts),
-        *_read_only_files(instance, facts),
-        *(sentence for judged in disks for sentence in _disk(judged, instance, facts, options)),
-        *_caches(inventory, instance, facts, options, disks),
-        *_insisted_on_nothing(options, copied, facts.destination),
+        *_pair(inventory, instance, facts, options, disks),
     )
     against_post_copy = tuple(_against_post_copy(inventory, instance, facts, options, copied))
     post_copy = ActionKind.POST_COPY in options.policy.steps and not against_post_copy
@@ -98,7 +106,33 @@ def check_pair(
     )
 
 
-def _seen_at_once(inventory: Inventory, instance: Instance, destination: str) -> Iterator[str]:
+def _pair(
+    inventory: Inventory,
+    instance: Instance,
+    facts: PairFacts,
+    options: MigrationOptions,
+    disks: Sequence[DiskSharing],
+) -> tuple[str, ...]:
+    return (
+        *_machine(instance, facts),
+        *_networks(facts),
+        *_addresses(facts),
+        *_read_only_files(instance, facts),
+        *(sentence for judged in disks for sentence in _disk(judged, instance, facts, options)),
+        *_caches(inventory, instance, facts, options, disks),
+        *_insisted_on_nothing(options, _copied(disks, options), facts.destination),
+    )
+
+
+def _judged(instance: Instance, facts: PairFacts, declared: Sequence[DeclaredStorage]) -> list[DiskSharing]:
+    return [judged for disk in _writable(instance) if (judged := _judge(disk, facts, declared))]
+
+
+def _copied(disks: Sequence[DiskSharing], options: MigrationOptions) -> tuple[str, ...]:
+    return tuple(judged.disk.target for judged in disks if _copies(judged, options))
+
+
+def _names(inventory: Inventory, instance: Instance, destination: str) -> Iterator[str]:
     if not instance.movable:
         yield (
             f"{instance.name} on {instance.host} is {instance.state}; only a running or paused instance can move live."
@@ -111,6 +145,8 @@ def _seen_at_once(inventory: Inventory, instance: Instance, destination: str) ->
         yield host.problem
         return
     for other in inventory.on(destination):
+        if _old_definition(other, instance):
+            continue
         if other.uuid == instance.uuid:
             if other.state is InstanceState.IN_TRANSIT:
                 yield (f"{instance.name} is already being migrated to {destination}; `hotfoot abort` stops that.")
@@ -123,6 +159,19 @@ def _seen_at_once(inventory: Inventory, instance: Instance, destination: str) ->
             )
         elif other.name == instance.name:
             yield (f"{destination} has another instance named {other.name} ({other.uuid}); rename one of the two.")
+
+
+def _old_definition(other: Instance, instance: Instance) -> bool:
+    """Whether it is the instance's own definition, unused: left by a move that broke, or made there on purpose.
+
+    The one that runs is right, and libvirt puts its definition in the other's place.
+    """
+    return (other.uuid, other.name, other.state) == (instance.uuid, instance.name, InstanceState.SHUT_OFF)
+
+
+def _room(inventory: Inventory, instance: Instance, destination: str) -> Iterator[str]:
+    if destination == instance.host or not inventory.host(destination).answers:
+        return
     free = inventory.memory_free_bytes(destination)
     if free < instance.memory_bytes:
         yield (
@@ -295,6 +344,10 @@ def _throttle(options: MigrationOptions, *, post_copy: bool) -> Throttle | None:
 
 
 def _remarks(inventory: Inventory, instance: Instance, facts: PairFacts, disks: Sequence[DiskSharing]) -> Iterator[str]:
+    for other in inventory.on(facts.destination):
+        if facts.destination != instance.host and _old_definition(other, instance):
+            fate = "is replaced by the running one's" if instance.persistent else "stays"
+            yield f"{facts.destination} has a definition of {instance.name} that is shut off; it {fate}."
     source, destination = inventory.host(instance.host), inventory.host(facts.destination)
     if destination.answers and destination.qemu_version < source.qemu_version:
         yield (

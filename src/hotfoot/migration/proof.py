@@ -12,6 +12,14 @@ from hotfoot.migration.options import Order
 ALIVE = MOVABLE_STATES
 
 
+class PostCopy(StrEnum):
+    """How far a post-copy migration is from the one host's view; the value is libvirt's word for it."""
+
+    UNDER_WAY = "post-copy"
+    BROKEN = "post-copy failed"
+    """libvirt there has given it up; QEMU may not have."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
     """What one host says about one UUID. ``state`` is None where the host does not have it."""
@@ -20,16 +28,25 @@ class Sighting:
     problem: str | None = None
     state: InstanceState | None = None
     persistent: bool = False
+    post_copy: PostCopy | None = None
+    """In post-copy the memory is on two hosts; None where it is all on this one, or none of it."""
 
     @property
     def half(self) -> bool:
-        """Whether it is only one half of a migration."""
-        return self.state is InstanceState.IN_TRANSIT
+        """Whether it is only one half of a migration; in post-copy the one that runs is a half too."""
+        return self.state is InstanceState.IN_TRANSIT or self.post_copy is not None
 
     @property
     def alive(self) -> bool:
-        """Whether the host says that the guest lives there."""
-        return self.state in ALIVE
+        """Whether the host says that the guest lives there, with all its memory."""
+        return self.state in ALIVE and self.post_copy is None
+
+    @property
+    def in_words(self) -> str:
+        """The state, as `virsh domstate --reason` has it where it is a half in post-copy."""
+        if self.post_copy is None:
+            return str(self.state)
+        return f"{'paused' if self.state is InstanceState.IN_TRANSIT else self.state} ({self.post_copy})"
 
 
 class Place(StrEnum):
@@ -53,7 +70,8 @@ def judge(order: Order, sightings: Sequence[Sighting], state_before: InstanceSta
 
     Invariant: DESTINATION or SOURCE only when that host itself says that the instance is alive there, and no
     other host that answered says so; a host that does not answer is named, never taken for empty. Alive is
-    the state before the migration (a paused instance stays paused); a half of a migration is not alive.
+    the state before the migration (a paused instance stays paused); a half of a migration is not alive, also where
+    it runs in post-copy: the rest of its memory may never come.
     """
     alive = [seen for seen in sightings if seen.alive]
     silent = [seen for seen in sightings if seen.problem]
@@ -100,5 +118,5 @@ def _what_is_where(order: Order, sightings: Sequence[Sighting]) -> str:
         if seen.problem:
             parts.append(f"{seen.host} does not answer")
         elif seen.state is not None:
-            parts.append(f"{seen.host} has it {seen.state}")
+            parts.append(f"{seen.host} has it {seen.in_words}")
     return f"Where {order.name} is cannot be proven: {'; '.join(parts) or 'no host has it'}."

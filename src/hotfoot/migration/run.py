@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from hotfoot.cloud.protocol import NO_WAY_BACK, Cloud, MoveEnded
 from hotfoot.errors import ExitStatus, HotfootError
+from hotfoot.migration import rejoin
 from hotfoot.migration.action import Action, ActionKind
 from hotfoot.migration.options import Order
 from hotfoot.migration.outage import Outage
@@ -17,6 +18,7 @@ from hotfoot.migration.preflight import Verdict
 from hotfoot.migration.prepare import Seat
 from hotfoot.migration.prober import OutageWatch
 from hotfoot.migration.proof import Place, Proof, Sighting, judge, left_at_home
+from hotfoot.migration.recovery import MAY_COME_BACK, Situation
 from hotfoot.migration.result import JobTotals, MigrationResult, Outcome
 from hotfoot.migration.sample import JobSample, Phase
 from hotfoot.migration.steering import MOST_DOWNTIME_MS, Means, Steering
@@ -45,12 +47,14 @@ class Run:
         seat: Seat | None,
         on_sample: Callable[[JobSample], None],
         on_action: Callable[[Action], None],
+        say: Callable[[str], None] = lambda _sentence: None,
     ) -> None:
+        """``say`` is given what the operator has to read while it is waited for two halves to become one."""
         self._cloud = cloud
         self._order = order
         self._instance = verdict.instance
         self._watch = OutageWatch(seat.address, seat.method) if seat else None
-        self._on_sample, self._on_action = on_sample, on_action
+        self._on_sample, self._on_action, self._say = on_sample, on_action, say
         policy = order.options.policy
         means = Means(
             post_copy=order.post_copy,
@@ -60,6 +64,7 @@ class Run:
         self._steering = Steering(policy, means)
         self._actions: list[Action] = []
         self._post_copy = False
+        self._rejoined = False
         self._given_up: str | None = None
         self._remarks: list[str] = []
         self._iteration = asyncio.Event()
@@ -88,8 +93,11 @@ class Run:
             await asyncio.sleep(WATCH_BEFORE_S)
         started_s = time.monotonic()
         ended, total_ms = await self._move(started_s)
-        watching = asyncio.create_task(self._end_watch())
-        proof = await self._prove()
+        proving = asyncio.create_task(self._prove())
+        watching = asyncio.create_task(self._end_watch(proving))
+        proof = await proving
+        if self._rejoined:
+            total_ms = round(1000 * (time.monotonic() - started_s))
         totals = await self._totals() if proof.place is Place.DESTINATION else JobTotals()
         return self._result(ended, proof, totals, await watching, total_ms)
 
@@ -169,10 +177,12 @@ class Run:
                 await self._cloud.abort(self._order.source, self._order.uuid)
             await asyncio.sleep(ABORT_AGAIN_S)
 
-    async def _end_watch(self) -> Outage | None:
+    async def _end_watch(self, proving: asyncio.Task[Proof]) -> Outage | None:
         if self._watch is None:
             return None
         await asyncio.sleep(WATCH_AFTER_S)
+        if self._post_copy:  # whatever ended the call, the guest may stand still until its halves are one
+            await asyncio.wait({proving})
         return await asyncio.to_thread(self._watch.stop)
 
     async def _prove(self) -> Proof:
@@ -182,12 +192,32 @@ class Run:
             sightings = await self._cloud.sightings(self._order.uuid)
             proof = judge(self._order, sightings, self._instance.state)
             settled = self._settled(proof, sightings)
-            if settled and not tidied and left_at_home(self._order, proof, sightings):
+            if not settled and not self._rejoined and self._split(sightings):
+                self._rejoined = True
+                if unwhole := await self._rejoin():
+                    return unwhole
+                end_s = time.monotonic() + PROOF_PATIENCE_S
+            elif settled and not tidied and left_at_home(self._order, proof, sightings):
                 tidied = True
                 await self._tidy()
             elif settled or time.monotonic() > end_s:
                 return proof
             await asyncio.sleep(PROOF_AGAIN_S)
+
+    def _split(self, sightings: Sequence[Sighting]) -> bool:
+        """Whether its memory may be on two hosts, whoever switched it to post-copy."""
+        return any(seen.post_copy or (self._post_copy and seen.half) for seen in sightings)
+
+    async def _rejoin(self) -> Proof | None:
+        """Wait for the two halves of a post-copy migration; None once the instance is whole."""
+        order = self._order
+        found = await rejoin.wait(self._cloud, order.uuid, order.name, (order.source, order.destination), self._say)
+        if found.situation is Situation.WHOLE:
+            return None
+        words = found.in_words
+        if found.situation in MAY_COME_BACK:
+            words = (*words, f"`hotfoot recover {order.name}` goes on waiting, and says what can be done.")
+        return Proof(Place.UNCLEAR, words)
 
     async def _tidy(self) -> None:
         """Finish what libvirt began; a definition that stays is named by the next proof."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from hotfoot.errors import ExitStatus, HotfootError
-from hotfoot.inventory import Instance, Inventory
+from hotfoot.inventory import Instance, InstanceState, Inventory
 
 SHORTEST_UUID_PREFIX = 4
 
@@ -15,7 +15,7 @@ def find_instance(inventory: Inventory, wanted: str, on_host: str | None = None)
 
     Invariant: never a guess; whatever fits two instances is refused, and both are named. Of one UUID seen on
     two hosts the one that runs is meant: a definition left behind, or the half of a migration, could not be
-    moved. Raises HotfootError (refused).
+    moved; where there are only halves, either stands for it. Raises HotfootError (refused).
     """
     seen = [instance for instance in inventory.instances if on_host is None or instance.host == on_host]
     fits = [instance for instance in seen if instance.name == wanted or instance.uuid == wanted.lower()]
@@ -24,7 +24,8 @@ def find_instance(inventory: Inventory, wanted: str, on_host: str | None = None)
     if not fits:
         raise _refused(_unknown(inventory, wanted, on_host))
     if len({instance.uuid for instance in fits}) == 1 and len(fits) > 1:
-        fits = [instance for instance in fits if instance.movable] or fits
+        halves = [instance for instance in fits if instance.state is InstanceState.IN_TRANSIT]
+        fits = [instance for instance in fits if instance.movable] or halves[:1] or fits
     if len(fits) > 1:
         where = ", ".join(f"{instance.name} {instance.uuid} on {instance.host}" for instance in fits)
         raise _refused(f"'{wanted}' fits {len(fits)} instances ({where}); give the UUID, or --from HOST.")
