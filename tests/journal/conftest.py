@@ -74,7 +74,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     url = request.getfixturevalue("postgresql")
     yield Place(url=url)
     with psycopg.connect(url) as connection:
-        connection.execute("DROP TABLE IF EXISTS samples, actions, migrations, alembic_version")
+        connection.execute(
+            "DROP TABLE IF EXISTS samples, actions, migrations, plan_moves, plans, hosts_out, alembic_version"
+        )
 
 
 @pytest.fixture

@@ -110,14 +110,14 @@ def test_two_that_find_no_tables_make_them_once(place: Place) -> None:
 
 def test_the_tables_are_what_the_steps_of_the_schema_make(store: Store) -> None:
     store.entries.open(record())
-    with store._begin() as database:
+    with store.transaction() as database:
         context = MigrationContext.configure(database, opts={"compare_type": True})
         assert compare_metadata(context, METADATA) == []
 
 
 def test_a_journal_of_a_newer_hotfoot_is_refused(store: Store) -> None:
     store.entries.open(record())
-    with store._begin() as database:
+    with store.transaction() as database:
         database.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(HotfootError, match="newer Hotfoot"):
         Store(store.place).records()

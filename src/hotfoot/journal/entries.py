@@ -40,6 +40,7 @@ _COUNTS = """
         (SELECT coalesce(max(n) + 1, 0) FROM actions WHERE migration = :id)
 """
 _BEAT = "UPDATE migrations SET heartbeat_ms = :now WHERE id = :id AND ended_ms IS NULL"
+_OUT = "SELECT host, taken_by, since_ms, why FROM hosts_out WHERE cluster = :cluster ORDER BY host"
 _MOVES = """
     SELECT asked, result FROM migrations
     WHERE cluster = :cluster AND source = :source AND destination = :destination AND outcome = 'completed'
@@ -115,6 +116,13 @@ class Entries:
         with self._begin() as database:
             rows = database.execute(_MOVES, asked).fetchall()
         return tuple(Move(_read(asked), _read(result)) for asked, result in rows)
+
+    def out(self, cluster: str) -> tuple[tuple[str, str, int, str], ...]:
+        """Return the hosts that are out of placement: host, who took it out, since when (ms since 1970), why."""
+        if not self._place.exists:
+            return ()
+        with self._begin() as database:
+            return tuple(tuple(row) for row in database.execute(_OUT, {"cluster": cluster}).fetchall())
 
     def close(self) -> None:
         """Let go of the database."""

@@ -18,7 +18,7 @@ from hotfoot.journal.owner import Owner
 from hotfoot.journal.place import Place
 from hotfoot.journal.record import Record, Timed
 from hotfoot.journal.schema import NEWEST
-from hotfoot.journal.tables import ACTIONS, MIGRATIONS, SAMPLES
+from hotfoot.journal.tables import ACTIONS, HOSTS_OUT, MIGRATIONS, PLANS, SAMPLES
 
 _UPGRADE_LOCK = 7_405_118  # any number that other users of the database are unlikely to lock
 _OWNER_KEYS = tuple(field.name for field in fields(Owner))
@@ -59,14 +59,14 @@ class Store:
 
     def bring_up_to_date(self) -> None:
         """Make the tables, or change them to what this Hotfoot knows."""
-        with self._begin():
+        with self.transaction():
             pass
 
     def adopt(self, record: Record, owner: Owner) -> Record | None:
         """Give an open record to another owner; None when it has ended, or somebody else was faster."""
         mine: dict[str, object] = {f"owner_{key}": value for key, value in asdict(owner).items()}
-        with self._begin() as database:
-            mine["heartbeat_ms"] = _clock(database)
+        with self.transaction() as database:
+            mine["heartbeat_ms"] = clock_ms(database)
             done = database.execute(
                 update(MIGRATIONS)
                 .where(
@@ -97,7 +97,7 @@ class Store:
             query = query.where(at.started_ms >= wanted.since_ms)
         if wanted.failed:
             query = query.where(at.outcome.is_not(None), at.outcome != "completed")
-        with self._begin() as database:
+        with self.transaction() as database:
             return tuple(_record(row) for row in database.execute(query))
 
     def left_open(self, cluster: str) -> tuple[Open, ...]:
@@ -106,8 +106,8 @@ class Store:
             return ()
         at = MIGRATIONS.c
         query = select(MIGRATIONS).where(at.cluster == cluster, at.ended_ms.is_(None)).order_by(at.started_ms)
-        with self._begin() as database:
-            now = _clock(database)
+        with self.transaction() as database:
+            now = clock_ms(database)
             return tuple(Open(_record(row), now - row.heartbeat_ms) for row in database.execute(query))
 
     def find(self, name: str) -> Record:
@@ -115,7 +115,7 @@ class Store:
         found: list[Record] = []
         if self.place.exists:
             query = select(MIGRATIONS).where(MIGRATIONS.c.id.startswith(name, autoescape=True)).limit(2)
-            with self._begin() as database:
+            with self.transaction() as database:
                 found = [_record(row) for row in database.execute(query)]
         if len(found) != 1:
             what = "two migrations" if found else "no migration"
@@ -134,14 +134,22 @@ class Store:
         return self._timed(ACTIONS, "action", migration)
 
     def prune(self, cluster: str, before_ms: int, *, dry_run: bool = False) -> int:
-        """Forget the ended migrations of a cluster that began before that time; returns how many."""
+        """Forget the ended migrations of a cluster that began before that time; returns how many.
+
+        Ended plans too, as long as no host of the cluster is out of placement.
+        """
         if not self.place.exists:
             return 0
         at = MIGRATIONS.c
         old = (at.cluster == cluster, at.started_ms < before_ms, at.ended_ms.is_not(None))
-        with self._begin() as database:
+        plans = PLANS.c
+        with self.transaction() as database:
             if dry_run:
                 return int(database.execute(select(func.count()).select_from(MIGRATIONS).where(*old)).scalar_one())
+            out = database.execute(select(HOSTS_OUT.c.host).where(HOSTS_OUT.c.cluster == cluster)).fetchall()
+            if not out:  # else `hotfoot restore` needs them
+                of_old = (plans.cluster == cluster, plans.made_ms < before_ms, plans.ended_ms.is_not(None))
+                database.execute(delete(PLANS).where(*of_old))
             return database.execute(delete(MIGRATIONS).where(*old)).rowcount
 
     def close(self) -> None:
@@ -153,11 +161,11 @@ class Store:
 
     def _timed(self, table: Table, key: str, migration: str) -> tuple[Timed, ...]:
         query = select(table.c.at_ms, table.c[key]).where(table.c.migration == migration).order_by(table.c.n)
-        with self._begin() as database:
+        with self.transaction() as database:
             return tuple(Timed(at_ms, what) for at_ms, what in database.execute(query))
 
     @contextmanager
-    def _begin(self) -> Iterator[Connection]:
+    def transaction(self) -> Iterator[Connection]:
         """One transaction, with the tables as they are to be."""
         try:
             if self.place.file is not None:
@@ -193,7 +201,7 @@ class Store:
             raise HotfootError("the journal's URL cannot be read", ExitStatus.USAGE) from None
 
 
-def _clock(database: Connection) -> int:
+def clock_ms(database: Connection) -> int:
     """Return the time by the one clock that all who share the journal have: the server's, or this machine's."""
     if database.dialect.name == "sqlite":
         return now_ms()

@@ -55,3 +55,50 @@ def _of_migration(name: str, content: str) -> Table:
 
 SAMPLES = _of_migration("samples", "sample")
 ACTIONS = _of_migration("actions", "action")
+
+PLANS = Table(
+    "plans",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("cluster", Text, nullable=False),
+    Column("verb", Text, nullable=False),
+    Column("wish", JSON, nullable=False),
+    Column("asked", JSON, nullable=False),
+    Column("hosts", JSON, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("wanted", Text),
+    Column("owner_user", Text, nullable=False),
+    Column("owner_host", Text, nullable=False),
+    Column("owner_boot", Text, nullable=False),
+    Column("owner_pid", BigInteger, nullable=False),
+    Column("owner_start", BigInteger, nullable=False),
+    Column("asked_from", Text),
+    Column("made_ms", BigInteger, nullable=False),
+    Column("heartbeat_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger),
+    Column("status", Integer),
+    Column("stays", JSON, nullable=False),
+    Column("remark", Text),
+    Index("plans_by_time", "made_ms"),
+    Index("plans_by_end", "ended_ms"),
+)
+
+PLAN_MOVES = Table(
+    "plan_moves",
+    METADATA,
+    Column("plan", Text, ForeignKey("plans.id", ondelete="CASCADE"), primary_key=True),
+    Column("n", Integer, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("uuid", Text, nullable=False),
+    Column("move", JSON, nullable=False),
+)
+
+HOSTS_OUT = Table(
+    "hosts_out",
+    METADATA,
+    Column("cluster", Text, primary_key=True),
+    Column("host", Text, primary_key=True),
+    Column("taken_by", Text, nullable=False),
+    Column("since_ms", BigInteger, nullable=False),
+    Column("why", Text, nullable=False),
+)

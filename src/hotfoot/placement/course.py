@@ -1,0 +1,264 @@
+"""How a plan is carried out: which moves may start, what an end means, when to plan anew, when it is over. Pure.
+
+Invariants: a move starts only when all it waits for are done, never beyond the limits, and never while another move of
+the same instance runs or one before it has failed; once stopping, none starts; a move that has ended never changes
+again; an instance is tried at most ``MOST_TRIES`` times without success, and never twice to the same host; one that
+somebody else stopped, or whose place is not known, is left alone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from hotfoot.errors import ExitStatus
+from hotfoot.placement.plan import Plan
+from hotfoot.placement.snapshot import Limits
+from hotfoot.placement.wish import Wish
+
+MOST_TRIES = 2
+"""Of one instance, to different hosts: what fails twice has a reason that a third host does not mend."""
+_OTHER_HOST_MAY_DO = (ExitStatus.ERROR, ExitStatus.REFUSED, ExitStatus.FAILED_ON_SOURCE)
+
+
+class StepState(StrEnum):
+    """What has become of a move."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    LEFT_OUT = "left out"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One move of a plan that is carried out. Times in ms since 1970 UTC."""
+
+    n: int
+    """From 1, over all rounds of planning."""
+    round: int
+    uuid: str
+    name: str
+    source: str
+    destination: str
+    transfer_bytes: int
+    expected_s: float
+    overhead_s: float = 0.0
+    """What of it is for all but the migration itself: judging, claiming, proving."""
+    after: tuple[int, ...] = ()
+    purpose: str = ""
+    temporary: bool = False
+    state: StepState = StepState.WAITING
+    status: int | None = None
+    """The exit status of its migration, once that has ended."""
+    why: str | None = None
+    """Why it failed, or was left out."""
+    migration: str | None = None
+    """The id of its record in the journal."""
+    began_ms: int | None = None
+    ended_ms: int | None = None
+    downtime_ms: int | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self.state not in (StepState.WAITING, StepState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How the migration of a move ended."""
+
+    status: int
+    """Its exit status."""
+    why: str | None
+    at_ms: int
+    migration: str | None = None
+    downtime_ms: int | None = None
+    ours: bool = False
+    """Whether this plan had it aborted."""
+
+
+class Next(StrEnum):
+    """What to do now."""
+
+    WAIT = "wait"
+    """Moves run, or may start."""
+    PLAN = "plan"
+    """All that was planned is over: look again, and plan for what is left."""
+    END = "end"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """All moves of a plan, in all rounds of planning, and what has become of them."""
+
+    steps: tuple[Step, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    stopping: bool = False
+    """No more moves start: paused or cancelled."""
+
+    def in_state(self, *states: StepState) -> tuple[Step, ...]:
+        """Return the moves in these states, in their order."""
+        return tuple(step for step in self.steps if step.state in states)
+
+    def planned(self, plan: Plan, overhead_s: float = 0.0) -> Course:
+        """Return the course with the moves of one more round, of whose expected time so much is overhead."""
+        last = max((step.n for step in self.steps), default=0)
+        number = max((step.round for step in self.steps), default=0) + 1
+        more = tuple(
+            Step(
+                n=last + move.number,
+                round=number,
+                uuid=move.instance,
+                name=move.name,
+                source=move.source,
+                destination=move.destination,
+                transfer_bytes=move.transfer_bytes,
+                expected_s=move.seconds,
+                overhead_s=overhead_s,
+                after=tuple(last + each for each in move.after),
+                purpose=move.reason,
+                temporary=move.temporary,
+            )
+            for move in plan.moves
+        )
+        return replace(self, steps=self.steps + more)
+
+    def startable(self) -> tuple[Step, ...]:
+        """Return the moves that may start now, all of them together."""
+        if self.stopping:
+            return ()
+        done = {step.n for step in self.in_state(StepState.DONE)}
+        running = list(self.in_state(StepState.RUNNING))
+        chosen = []
+        for step in self.in_state(StepState.WAITING):
+            if done.issuperset(self.waits_for(step)) and self._allowed(step, running):
+                running.append(step)
+                chosen.append(step)
+        return tuple(chosen)
+
+    def waits_for(self, step: Step) -> set[int]:
+        """Return what it waits for: what the plan says, and earlier moves of the same instance in the same plan."""
+        own = {other.n for other in self.steps if (other.uuid, other.round) == (step.uuid, step.round)}
+        return {*step.after, *(n for n in own if n < step.n)}
+
+    def _allowed(self, step: Step, running: list[Step]) -> bool:
+        if any(other.uuid == step.uuid for other in running):
+            return False
+        limits = self.limits
+        counted = (
+            (limits.at_once, len(running)),
+            (limits.per_source, sum(other.source == step.source for other in running)),
+            (limits.per_destination, sum(other.destination == step.destination for other in running)),
+        )
+        return all(most is None or count < most for most, count in counted)
+
+    def begun(self, n: int, at_ms: int) -> Course:
+        """Return the course in which a move that waited runs."""
+        return self._with(replace(self._step(n, StepState.WAITING), state=StepState.RUNNING, began_ms=at_ms))
+
+    def ended(self, n: int, end: Ended) -> Course:
+        """Return the course in which a running move has ended; those that waited in vain are left out."""
+        if end.status == ExitStatus.COMPLETED:
+            state = StepState.DONE
+        elif end.status == ExitStatus.ABORTED and end.ours:
+            state = StepState.LEFT_OUT
+        else:
+            state = StepState.FAILED
+        over = replace(
+            self._step(n, StepState.RUNNING),
+            state=state,
+            status=end.status,
+            why=end.why,
+            ended_ms=end.at_ms,
+            migration=end.migration,
+            downtime_ms=end.downtime_ms,
+        )
+        return self._with(over).without_vain()
+
+    def found(self, n: int, at: str | None, at_ms: int, migration: str | None = None) -> Course:
+        """Return the course in which a move that was not over is: its instance is on host ``at`` (None: nowhere seen).
+
+        For a plan that is taken up again, and looks where every instance really is.
+        """
+        step = self._step(n, StepState.WAITING, StepState.RUNNING)
+        if at == step.destination:
+            done = replace(step, state=StepState.DONE, status=int(ExitStatus.COMPLETED), why="found done")
+            return self._with(replace(done, ended_ms=at_ms, migration=migration))
+        return self._with(replace(step, state=StepState.LEFT_OUT, why="planned anew", ended_ms=at_ms))
+
+    def left_out(self, why: str) -> Course:
+        """Return the course in which no move waits any more."""
+        steps = (
+            replace(step, state=StepState.LEFT_OUT, why=why) if step.state is StepState.WAITING else step
+            for step in self.steps
+        )
+        return replace(self, steps=tuple(steps))
+
+    def without_vain(self) -> Course:
+        """Return the course in which no move waits for one that will never be done."""
+        course = self
+        for step in self.steps:  # what a move waits for has a lower number
+            if step.state is StepState.WAITING:
+                states = {other.n: other for other in course.steps}
+                vain = [states[n] for n in sorted(self.waits_for(step)) if states[n].over]
+                vain = [other for other in vain if other.state is not StepState.DONE]
+                if vain:
+                    why = f"waited for {vain[0].name} to be moved to {vain[0].destination}"
+                    course = course._with(replace(step, state=StepState.LEFT_OUT, why=why))
+        return course
+
+    def next(self, *, once: bool = False) -> Next:
+        """Say what to do now; ``once``: what failed is not planned for again."""
+        if self.in_state(StepState.RUNNING) or self.startable():
+            return Next.WAIT
+        return Next.END if self.stopping or once else Next.PLAN
+
+    def impossible(self) -> Mapping[str, Mapping[str, str]]:
+        """Return where instances have failed to go: id to host to reason."""
+        found: dict[str, dict[str, str]] = defaultdict(dict)
+        for step in self.in_state(StepState.FAILED):
+            found[step.uuid][step.destination] = step.why or "it failed"
+        return found
+
+    def alone(self) -> Mapping[str, str]:
+        """Return the instances that are not tried again: id to reason."""
+        found: dict[str, str] = {}
+        tries: dict[str, int] = defaultdict(int)
+        for step in self.in_state(StepState.FAILED):
+            tries[step.uuid] += 1
+            if tries[step.uuid] >= MOST_TRIES or step.status not in _OTHER_HOST_MAY_DO:
+                found[step.uuid] = step.why or "it failed"
+        return found
+
+    def still_wanted(self, wish: Wish) -> Wish:
+        """Return what is left of a wish's bounds once the moves so far are done."""
+        if wish.most_moves is None:
+            return wish
+        done = len(self.in_state(StepState.DONE))
+        return wish.model_copy(update={"most_moves": max(0, wish.most_moves - done)})
+
+    def unknown(self) -> tuple[Step, ...]:
+        """Return the moves after which it is not known where the instance is."""
+        return tuple(step for step in self.in_state(StepState.FAILED) if step.status == ExitStatus.UNKNOWN_STATE)
+
+    def status(self, *, still: bool, stopped: bool) -> ExitStatus:
+        """Return how it all ended; ``still``: something that should have been moved is where it was."""
+        if self.unknown():
+            return ExitStatus.UNKNOWN_STATE
+        if stopped:
+            return ExitStatus.ABORTED
+        return ExitStatus.FAILED_ON_SOURCE if still else ExitStatus.COMPLETED
+
+    def _step(self, n: int, *states: StepState) -> Step:
+        step = next(step for step in self.steps if step.n == n)
+        if step.state not in states:
+            raise ValueError(f"move {n} is {step.state}")
+        return step
+
+    def _with(self, step: Step) -> Course:
+        return replace(self, steps=tuple(step if other.n == step.n else other for other in self.steps))
