@@ -68,6 +68,12 @@ def test_nothing_is_running_where_nobody_answers(cluster: Path) -> None:
     assert _hotfoot(cluster, "abort", "web1").returncode == 3
 
 
+def test_an_instance_that_nobody_shows_is_not_recovered(cluster: Path) -> None:
+    done = _hotfoot(cluster, "recover", "web1", "--dry-run")
+    assert done.returncode == 3
+    assert "It may be on n1, n2, which did not answer" in done.stderr
+
+
 def test_a_rate_without_its_unit_is_a_usage_error(cluster: Path) -> None:
     done = _hotfoot(cluster, "migrate", "web1", "--bandwidth", "800")
     assert done.returncode == 2

@@ -14,7 +14,24 @@ from typing import NoReturn
 import typer
 
 from hotfoot import __version__
-from hotfoot.cli import check, cluster, forecast, history, init, inventory, lab, migrate, prepare, soak, watch
+from hotfoot.cli import (
+    check,
+    cluster,
+    drain,
+    forecast,
+    history,
+    init,
+    inventory,
+    kept_plans,
+    lab,
+    migrate,
+    plan,
+    prepare,
+    recover,
+    snapshot,
+    soak,
+    watch,
+)
 from hotfoot.errors import ExitStatus, HotfootError
 
 app = typer.Typer(
@@ -38,14 +55,23 @@ _COMMANDS: dict[Callable[..., None], str] = {
     forecast.forecast: "Say what a migration would take.",
     migrate.migrate: "Move a running instance, and prove it.",
     migrate.abort: "Stop a migration.",
+    recover.recover: "Help an instance whose post-copy broke.",
+    drain.drain: "Empty hosts for maintenance.",
+    drain.restore: "Bring back what a drain moved.",
+    drain.balance: "Make hosts alike in what is promised.",
+    drain.consolidate: "Empty as many hosts as possible.",
     watch.watch: "Show all running migrations, live.",
     history.history: "Show what was moved, and how it went.",
     history.report: "Write one migration as a page with curves.",
+    snapshot.snapshot: "Print what planning knows, as JSON.",
     soak.soak: "Move a lab's instances about, with faults.",
 }
 for command, words in _COMMANDS.items():
     app.command(short_help=words)(command)
 app.add_typer(cluster.app, name="cluster", short_help="Check the cluster file; print its schema.")
+for command in (kept_plans.show, kept_plans.pause, kept_plans.resume, kept_plans.cancel):
+    plan.app.command()(command)
+app.add_typer(plan.app, name="plan", short_help="Plans for whole hosts, made and kept.")
 app.add_typer(lab.app, name="lab", short_help="Real compute hosts on this machine.")
 
 

@@ -57,10 +57,11 @@ def forecast(
     )
 
     async def work(declared: Cluster, cloud: LibvirtCloud) -> Preparation:
-        from hotfoot.cli.session import survey_of
+        from hotfoot.cli.session import survey_of, told_hosts_out_of
         from hotfoot.migration.prepare import prepare
 
-        return await prepare(cloud, asked.request(declared), survey_of(declared, cloud, thorough=not quick))
+        survey = survey_of(declared, cloud, thorough=not quick)
+        return await prepare(cloud, asked.request(declared), survey, told_hosts_out_of(declared))
 
     preparation = with_cloud(cluster, work)
     verdict, told = preparation.verdict, preparation.forecast

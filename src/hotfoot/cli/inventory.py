@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from hotfoot.cloud.libvirt_cloud import LibvirtCloud
     from hotfoot.cluster import Cluster
     from hotfoot.inventory import Disk, Instance, Interface, Inventory
+    from hotfoot.journal.out_of_placement import HostOut
     from hotfoot.migration.facts import HostFiles
 
 
@@ -23,9 +26,10 @@ def hosts(cluster: ClusterOption = None, as_json: JsonOption = False) -> None:
     """Show the hosts: whether they answer, what runs there, and what room they have."""
     from hotfoot.sizes import human_bytes
 
-    inventory = with_cloud(cluster, _look)
+    inventory, out = with_cloud(cluster, _look_with_placement)
     if as_json:
-        typer.echo(json.dumps({"hosts": [_host_json(inventory, host.name) for host in inventory.hosts]}))
+        told = [_host_json(inventory, host.name, out.get(host.name)) for host in inventory.hosts]
+        typer.echo(json.dumps({"hosts": told}))
         return
     print_table(
         ("HOST", "ADDRESS", "STATE", "INSTANCES", "CPUS", "MEMORY", "FREE", "LIBVIRT", "QEMU"),
@@ -33,7 +37,7 @@ def hosts(cluster: ClusterOption = None, as_json: JsonOption = False) -> None:
             (
                 host.name,
                 host.address,
-                "up",
+                "up, out" if host.name in out else "up",
                 str(sum(instance.running for instance in inventory.on(host.name))),
                 str(host.cpus),
                 human_bytes(host.memory_total_bytes),
@@ -46,6 +50,8 @@ def hosts(cluster: ClusterOption = None, as_json: JsonOption = False) -> None:
             for host in inventory.hosts
         ],
     )
+    for host_out in out.values():
+        typer.echo(str(host_out))
     _tell_silent(inventory)
 
 
@@ -131,13 +137,23 @@ async def _look(declared: Cluster, cloud: LibvirtCloud) -> Inventory:
     return await cloud.look()
 
 
-def _host_json(inventory: Inventory, name: str) -> dict[str, object]:
+async def _look_with_placement(declared: Cluster, cloud: LibvirtCloud) -> tuple[Inventory, Mapping[str, HostOut]]:
+    """Look, and see which hosts are out of placement; a journal that cannot be read is told by ``_look``."""
+    from hotfoot.journal.out_of_placement import known_hosts_out
+    from hotfoot.journal.place import place_of
+
+    place = place_of(declared.journal.url)
+    return await asyncio.gather(_look(declared, cloud), known_hosts_out(place, declared.name, None))
+
+
+def _host_json(inventory: Inventory, name: str, out: HostOut | None) -> dict[str, object]:
     host = inventory.host(name)
     return {
         "name": host.name,
         "address": host.address,
         "answers": host.answers,
         "problem": host.problem,
+        "out_of_placement": out.as_json() if out else None,
         "instances": sum(instance.running for instance in inventory.on(name)),
         "cpus": host.cpus,
         "memory_total_bytes": host.memory_total_bytes,

@@ -50,6 +50,7 @@ class LiveView:
         self._live: Live | None = None
         self._moves: dict[str, Progress] = {}
         self._shown: dict[str, Progress] = {}
+        self._heading = ""
         self._due_s = clock()
 
     def __enter__(self) -> LiveView:
@@ -73,16 +74,20 @@ class LiveView:
         elif self._moves != self._shown:
             self._print_lines()
 
-    def update(self, moves: Mapping[str, Progress]) -> None:
-        """Show this state of all migrations under way; cheap to call more often than it is shown."""
+    def update(self, moves: Mapping[str, Progress], heading: str = "") -> None:
+        """Show this state of all migrations under way; cheap to call more often than it is shown.
+
+        ``heading``: a line about all of them together.
+        """
         self._moves = dict(moves)
+        self._heading = heading
         now_s = self._clock()
         if now_s < self._due_s:
             return
         if self._live is not None:
             self._due_s = now_s + REFRESH_S
             size = self._live.console.size
-            self._live.update(panel(self._moves, size.width, size.height), refresh=True)
+            self._live.update(panel(self._moves, size.width, size.height, self._heading), refresh=True)
         else:
             self._due_s = now_s + self._line_s
             self._print_lines()
@@ -95,6 +100,8 @@ class LiveView:
             print(sentence, file=self._stream, flush=True)
 
     def _print_lines(self) -> None:
+        if self._heading:
+            print(self._heading, file=self._stream, flush=True)
         for title, progress in self._moves.items():
             print(f"{title}: {line(progress)}", file=self._stream, flush=True)
         self._shown = self._moves
@@ -108,12 +115,14 @@ def line(progress: Progress) -> str:
     return ", ".join(word for word in words if word) + note
 
 
-def panel(moves: Mapping[str, Progress], width: int, height: int) -> Group:
-    """All migrations for a terminal: in full where they fit, else one line each."""
+def panel(moves: Mapping[str, Progress], width: int, height: int, heading: str = "") -> Group:
+    """All migrations for a terminal, below a heading if there is one: in full where they fit, else one line each."""
     from rich.console import Group
 
     width = min(width - 1, _WIDEST)
     lines: list[Text] = []
+    above = [_text(heading, "bold"), _text("")] if heading else []
+    height -= len(above)
     if len(moves) * (BLOCK_LINES + 1) <= height:
         for title, progress in moves.items():
             lines += [_text(""), *_block(title, progress, width)] if lines else _block(title, progress, width)
@@ -124,6 +133,7 @@ def panel(moves: Mapping[str, Progress], width: int, height: int) -> Group:
             lines.append(_text(f"and {len(moves) - room} more", "dim"))
         grown = any(progress.note for progress in moves.values())
         lines.append(_text("↑ more remains than before: the guest wrote meanwhile" if grown else "", "yellow"))
+    lines = [*above, *lines]
     for each in lines:
         each.truncate(width, overflow="ellipsis")
     lines.append(_text(""))  # for the "^C" that the terminal echoes: it must not wrap and spoil the panel

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,13 +19,10 @@ if TYPE_CHECKING:
     from hotfoot.cli.live import LiveView
     from hotfoot.cloud.libvirt_cloud import LibvirtCloud
     from hotfoot.cluster import Cluster
-    from hotfoot.journal.following import Following
-    from hotfoot.journal.keeping import Keeping
     from hotfoot.migration.action import Action
     from hotfoot.migration.options import Order
     from hotfoot.migration.prepare import Preparation, Request
     from hotfoot.migration.result import MigrationResult
-    from hotfoot.migration.run import Run
     from hotfoot.migration.sample import JobSample
     from hotfoot.migration.survey import Survey
 
@@ -93,7 +89,7 @@ def migrate(
         request = asked.request(declared)
         survey = None if no_forecast else survey_of(declared, cloud)
         if dry_run:
-            return await _plan(cloud, request, survey, as_json=as_json)
+            return await _plan(declared, cloud, request, survey, as_json=as_json)
         result = await _Command(cloud, declared, request, survey).run()
         _print(result, as_json=as_json)
         return result.status
@@ -139,13 +135,14 @@ class _Command:
     """One ``hotfoot migrate`` on the terminal: the live view, and what Ctrl-C does."""
 
     def __init__(self, cloud: LibvirtCloud, declared: Cluster, request: Request, survey: Survey | None) -> None:
+        from hotfoot.journal.carrying import Carrying
+        from hotfoot.journal.place import place_of
+
         self._cloud = cloud
         self._declared = declared
-        self._request = request
-        self._survey = survey
-        self._preparation: Preparation | None = None
-        self._keeping: Keeping | None = None
-        self._run: Run | Following | None = None
+        names = [host.name for host in declared.hosts]
+        place = place_of(declared.journal.url)
+        self._carrying = Carrying(cloud, place, declared.name, names, request, survey, self._say)
         self._view: LiveView | None = None
         self._leave_word = "Left at once: nothing had been started."
         self._signals = 0
@@ -157,32 +154,26 @@ class _Command:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._interrupt, preparing)
         try:
-            preparation, keeping = await preparing
+            preparation = await preparing
         except asyncio.CancelledError:
-            if self._keeping:
-                await self._keeping.give_back()
-            return self._result(ExitStatus.ABORTED, "Stopped as you asked, before anything was started.")
+            return await self._carrying.give_up("Stopped as you asked, before anything was started.")
         except HotfootError as error:
-            return await self._refuse(error.status, str(error))
+            return await self._carrying.refuse(error.status, str(error))
         verdict = preparation.verdict
         if verdict.order is None:
-            return await self._pick_up(keeping) or await self._refuse(ExitStatus.REFUSED, " ".join(verdict.obstacles))
-        return await self._move(preparation, verdict.order, keeping)
+            return await self._pick_up(preparation) or await self._carrying.refuse(
+                ExitStatus.REFUSED, " ".join(verdict.obstacles)
+            )
+        return await self._move(preparation, verdict.order)
 
-    async def _prepare(self) -> tuple[Preparation, Keeping]:
+    async def _prepare(self) -> Preparation:
         from hotfoot.cli.orphans import tell_orphans
-        from hotfoot.journal.place import place_of
-        from hotfoot.migration.prepare import prepare
 
-        place = place_of(self._declared.journal.url)
-        loading = asyncio.create_task(asyncio.to_thread(_keeping_class))  # while the hosts are asked
-        preparation = self._preparation = await prepare(self._cloud, self._request, self._survey)
-        names = [host.name for host in self._declared.hosts]
-        keeping = self._keeping = (await loading)(self._cloud, place, self._declared.name, names, self._say)
+        preparation = await self._carrying.prepare()
         if preparation.verdict.order:
             await tell_orphans(self._declared, self._cloud)
-            await keeping.claim(preparation.verdict.instance)
-        return preparation, keeping
+            await self._carrying.claim()
+        return preparation
 
     def _say(self, sentence: str) -> None:
         if self._view:
@@ -190,13 +181,12 @@ class _Command:
         else:
             typer.echo(sentence, err=True)
 
-    async def _pick_up(self, keeping: Keeping) -> MigrationResult | None:
+    async def _pick_up(self, preparation: Preparation) -> MigrationResult | None:
         """Follow the migration of the same instance that goes on without its Hotfoot, if there is one."""
         from hotfoot.cli.live import LiveView
         from hotfoot.migration.progress import Progress
 
-        assert self._preparation
-        instance = self._preparation.verdict.instance
+        instance = preparation.verdict.instance
         progress = Progress(memory_bytes=instance.memory_bytes)
         title = instance.name
 
@@ -208,21 +198,19 @@ class _Command:
         with LiveView() as view:
             self._view = view
             try:
-                following = await keeping.pick_up(instance, self._request.destination, show)
+                following = await self._carrying.pick_up(show)
             except HotfootError as error:
-                return await self._refuse(error.status, str(error))
+                return await self._carrying.refuse(error.status, str(error))
             if following is None:
                 return None
             title = f"{instance.name}  {instance.host} → {following.record.destination}"
             view.say(f"The migration {following.record.id} goes on although its Hotfoot has ended: picked up.")
-            self._run = following
             return await following.execute()
 
-    async def _move(self, preparation: Preparation, order: Order, keeping: Keeping) -> MigrationResult:
+    async def _move(self, preparation: Preparation, order: Order) -> MigrationResult:
         from hotfoot.cli.live import LiveView
         from hotfoot.migration.action import ActionKind
         from hotfoot.migration.progress import Progress
-        from hotfoot.migration.run import Run
 
         verdict = preparation.verdict
         title = f"{order.name}  {order.source} → {order.destination}"
@@ -232,14 +220,12 @@ class _Command:
             nonlocal progress
             progress = progress.advance(sample)
             view.update({title: progress})
-            keeping.sample(sample)
 
         def act(action: Action) -> None:
             nonlocal progress
             if action.kind is ActionKind.DOWNTIME_LIMIT and action.value:
                 progress = progress.with_downtime_limit(action.value)
             view.say(action.in_words)
-            keeping.action(action)
 
         with LiveView() as view:
             self._view = view
@@ -255,35 +241,9 @@ class _Command:
                 f"Left at once: the migration of {order.name} from {order.source} to {order.destination} may still run;"
                 f" `hotfoot watch` shows it, `hotfoot abort {order.name}` stops it."
             )
-            run = self._run = Run(self._cloud, verdict, order, preparation.seat, show, act)
-            forecast = told.as_json() if told else None
-            policy = order.options.policy.name
-            await keeping.open(verdict.instance, order, self._request, forecast=forecast, policy=policy)
-            return await keeping.end(replace(await run.execute(), forecast=forecast))
+            return await self._carrying.move(show, act)
 
-    async def _refuse(self, status: ExitStatus, reason: str) -> MigrationResult:
-        result = self._result(status, reason)
-        if self._keeping and self._preparation:
-            return await self._keeping.refused(self._preparation.verdict.instance, self._request, result)
-        return result
-
-    def _result(self, status: ExitStatus, reason: str) -> MigrationResult:
-        from hotfoot.migration.result import MigrationResult, Outcome
-
-        preparation = self._preparation
-        instance = preparation.verdict.instance if preparation else None
-        return MigrationResult(
-            instance=instance.name if instance else self._request.instance,
-            uuid=instance.uuid if instance else None,
-            source=instance.host if instance else self._request.from_host,
-            destination=(preparation.verdict.destination if preparation else None) or self._request.destination,
-            memory_bytes=instance.memory_bytes if instance else None,
-            outcome=Outcome.ABORTED if status is ExitStatus.ABORTED else Outcome.FAILED,
-            status=status,
-            reason=reason,
-        )
-
-    def _interrupt(self, preparing: asyncio.Future[tuple[Preparation, Keeping]]) -> None:
+    def _interrupt(self, preparing: asyncio.Future[Preparation]) -> None:
         self._signals += 1
         if self._signals > 1:
             if self._view:
@@ -292,8 +252,8 @@ class _Command:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(ExitStatus.INTERRUPTED)  # the threads in libvirt's calls would hold up any other exit
-        if self._run:
-            why_not = self._run.request_abort()
+        if self._carrying.under_way:
+            why_not = self._carrying.request_abort()
             if self._view:
                 stopping = "Stopping; the instance goes on running on the source."
                 self._view.say(f"{why_not or stopping} Ctrl-C again leaves at once.")
@@ -301,18 +261,15 @@ class _Command:
             preparing.cancel()
 
 
-def _keeping_class() -> type[Keeping]:
-    from hotfoot.journal.keeping import Keeping
-
-    return Keeping
-
-
-async def _plan(cloud: LibvirtCloud, request: Request, survey: Survey | None, *, as_json: bool) -> ExitStatus:
+async def _plan(
+    declared: Cluster, cloud: LibvirtCloud, request: Request, survey: Survey | None, *, as_json: bool
+) -> ExitStatus:
     from hotfoot.cli.closing import plan_json, print_plan
+    from hotfoot.cli.session import told_hosts_out_of
     from hotfoot.migration.prepare import prepare
 
     try:
-        preparation = await prepare(cloud, request, survey)
+        preparation = await prepare(cloud, request, survey, told_hosts_out_of(declared))
     except HotfootError as error:
         if not as_json:
             raise

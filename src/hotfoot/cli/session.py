@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hotfoot.cloud.libvirt_uri import Endpoint
     from hotfoot.cluster import Cluster
     from hotfoot.migration.survey import Probe, Survey
+    from hotfoot.migration.whole_cluster import Trial
     from hotfoot.reach.ssh import SshAccess
 
 Result = TypeVar("Result")
@@ -100,6 +101,14 @@ def survey_of(cluster: Cluster, cloud: LibvirtCloud, *, thorough: bool = False) 
     return Survey(cloud, throughput_probe(cluster), thorough=thorough, earlier=earlier)
 
 
+def told_hosts_out_of(cluster: Cluster) -> Awaitable[Mapping[str, str]]:
+    """Return what brings the hosts out of placement, each with the sentence about it; trouble with that is said."""
+    from hotfoot.journal.out_of_placement import told_hosts_out
+    from hotfoot.journal.place import place_of
+
+    return told_hosts_out(place_of(cluster.journal.url), cluster.name, lambda sentence: typer.echo(sentence, err=True))
+
+
 def throughput_probe(cluster: Cluster) -> Probe:
     """Return what tries for a moment how fast one host sends to another."""
     from hotfoot.reach.proof.speed import speed
@@ -111,6 +120,16 @@ def throughput_probe(cluster: Cluster) -> Probe:
         return await speed(access, source, destination, stream_address)
 
     return probe
+
+
+def link_trial(cluster: Cluster) -> Trial:
+    """Return what tries for a moment what the link between two hosts carries for migrations."""
+    probe = throughput_probe(cluster)
+
+    async def trial(source: str, destination: str) -> int:
+        return await probe(source, destination, cluster.migration_address_of(cluster.host(destination)))
+
+    return trial
 
 
 def _endpoints(cluster: Cluster, access: SshAccess) -> dict[str, Endpoint]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hotfoot.inventory import Instance, Inventory
@@ -16,11 +17,11 @@ class Candidates:
     passed_over: tuple[tuple[str, str], ...]
 
 
-def rank(inventory: Inventory, instance: Instance) -> Candidates:
+def rank(inventory: Inventory, instance: Instance, out: Mapping[str, str] | None = None) -> Candidates:
     """Order the hosts that have room by free memory, most first, ties by name.
 
-    Invariant: the source and hosts with a known obstacle are never candidates, and none of the others is
-    left out.
+    ``out``: hosts that are out of placement, each with the sentence about it. Invariant: the source, these, and hosts
+    with a known obstacle are never candidates, and none of the others is left out.
     """
     names: list[str] = []
     passed_over: list[tuple[str, str]] = []
@@ -28,6 +29,8 @@ def rank(inventory: Inventory, instance: Instance) -> Candidates:
         if host.name == instance.host:
             continue
         obstacles = check_inventory(inventory, instance, host.name)
+        if out and host.name in out:
+            obstacles = (out[host.name], *obstacles)
         if obstacles:
             passed_over.append((host.name, " ".join(obstacles)))
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hotfoot.cloud.protocol import Cloud
@@ -65,20 +65,31 @@ class Preparation:
         return Outlook.of(self.measured, self.forecast) if self.measured and self.forecast else Outlook()
 
 
-async def prepare(cloud: Cloud, request: Request, survey: Survey | None = None) -> Preparation:
+async def prepare(
+    cloud: Cloud, request: Request, survey: Survey | None = None, out: Awaitable[Mapping[str, str]] | None = None
+) -> Preparation:
     """Find the instance, choose or check its destination, and look at all that the move depends on.
 
-    With a survey the move is forecast too. Raises HotfootError (refused) when the instance or host cannot be told;
-    everything else is in the verdict.
+    With a survey the move is forecast too. ``out`` brings the hosts out of placement, each with the sentence about it:
+    none of them is chosen, and one that was asked for is remarked. Raises HotfootError (refused) when the instance or
+    host cannot be told; everything else is in the verdict.
     """
+    asking = asyncio.ensure_future(out or _none_out())
     try:
-        return await _prepare(cloud, request, survey)
+        return await _prepare(cloud, request, survey, asking)
     finally:
+        asking.cancel()
         if survey:
             survey.stop()
 
 
-async def _prepare(cloud: Cloud, request: Request, survey: Survey | None) -> Preparation:
+async def _none_out() -> Mapping[str, str]:
+    return {}
+
+
+async def _prepare(
+    cloud: Cloud, request: Request, survey: Survey | None, out: Awaitable[Mapping[str, str]]
+) -> Preparation:
     inventory = await cloud.look()
     if request.from_host is not None:
         check_host(inventory, request.from_host)
@@ -88,7 +99,7 @@ async def _prepare(cloud: Cloud, request: Request, survey: Survey | None) -> Pre
     if survey and instance.movable:
         survey.begin(instance)
     (verdict, passed_over), seat = await asyncio.gather(
-        _judge(cloud, inventory, instance, request), _seat(cloud, instance, request.watch_address)
+        _judge(cloud, inventory, instance, request, out), _seat(cloud, instance, request.watch_address)
     )
     free = inventory.memory_free_bytes(verdict.destination) if verdict.destination else 0
     preparation = Preparation(verdict=verdict, memory_free_bytes=free, passed_over=passed_over, seat=seat)
@@ -102,16 +113,18 @@ async def _prepare(cloud: Cloud, request: Request, survey: Survey | None) -> Pre
 
 
 async def _judge(
-    cloud: Cloud, inventory: Inventory, instance: Instance, request: Request
+    cloud: Cloud, inventory: Inventory, instance: Instance, request: Request, out: Awaitable[Mapping[str, str]]
 ) -> tuple[Verdict, tuple[tuple[str, str], ...]]:
     if request.destination is not None:
         obstacles = check_inventory(inventory, instance, request.destination)
         if obstacles and not _worth_a_look(inventory, instance, request.destination):
             return refuse(instance, request.destination, obstacles), ()
-        return await _examine(cloud, inventory, instance, request, request.destination), ()
+        verdict = await _examine(cloud, inventory, instance, request, request.destination)
+        told = (await out).get(request.destination)
+        return (replace(verdict, remarks=(*verdict.remarks, told)) if told else verdict), ()
     if not instance.movable:
         return refuse(instance, "", check_inventory(inventory, instance, instance.host)[:1]), ()
-    candidates = rank(inventory, instance)
+    candidates = rank(inventory, instance, await out)
     passed_over = list(candidates.passed_over)
     for name in candidates.names:
         verdict = await _examine(cloud, inventory, instance, request, name)
