@@ -23,7 +23,7 @@ from hotfoot.lab.spec import INSTANCES_PATH
 
 _CLOCK_JUMP_S = 3600
 _HOLD_S = 10.0
-_SMALL_DISK = "size=24m,mode=755"
+_SMALL_DISK = "size=96m,mode=755"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +149,7 @@ class FillDisk(Breakage):
     @contextlib.contextmanager
     def around(self, stage: Stage, destination: str) -> Iterator[Around]:
         stage.on(destination, "mount", "-t", "tmpfs", "-o", _SMALL_DISK, "none", INSTANCES_PATH)
+        stage.on(destination, "virsh", "-q", "pool-refresh", "instances")
         yield Around()
 
     def strike(self, scene: Scene) -> None:
@@ -162,6 +163,7 @@ class FillDisk(Breakage):
         scene.stage.write_disk(per_second=5)
         if scene.destination not in scene.stage.active():
             scene.stage.on(scene.destination, "umount", INSTANCES_PATH)
+            scene.stage.on(scene.destination, "virsh", "-q", "pool-refresh", "instances")
 
 
 class FillJournal(Breakage):
@@ -237,7 +239,7 @@ _SPLIT = (Phase.POST_COPY,)
 BREAKAGES: tuple[Callable[[], Breakage], ...] = (
     KillHotfoot,
     lambda: KillLibvirtd("source"),
-    # The libvirtd that starts next ends an incoming QEMU, whether the guest runs there by now or not (libvirt 11.3).
+    # The libvirtd that starts next may end an incoming QEMU, though the guest runs there by now (libvirt 11.3).
     lambda: KillLibvirtd("destination", _SPLIT),
     lambda: KillQemu("source", tuple(Phase)),
     lambda: KillQemu("destination", _SPLIT),
