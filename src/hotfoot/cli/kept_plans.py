@@ -1,0 +1,163 @@
+"""``hotfoot plan show``, ``pause``, ``resume`` and ``cancel``: plans that are kept in the journal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hotfoot.cli.options import ClusterOption, JsonOption
+from hotfoot.cli.plan_site import site_of
+from hotfoot.cli.session import with_cloud
+
+if TYPE_CHECKING:
+    from hotfoot.cli.plan_live import PlanView
+    from hotfoot.cloud.libvirt_cloud import LibvirtCloud
+    from hotfoot.cluster import Cluster
+    from hotfoot.journal.plan_record import Asked, PlanRecord
+    from hotfoot.journal.plans import Plans
+    from hotfoot.placement.course import Step
+    from hotfoot.plans.run import PlanRun
+
+PlanArgument = Annotated[
+    str | None, typer.Argument(metavar="[ID]", help="Id of a plan, or how it begins [default: the newest].")
+]
+
+
+def show(plan: PlanArgument = None, cluster: ClusterOption = None, as_json: JsonOption = False) -> None:
+    """Show a plan that was carried out, or is: its moves, and what has become of each."""
+    with _plans(cluster) as (plans, name):
+        record = plans.find(name, plan)
+        steps, state = plans.steps(record.id), _state(plans, record)
+    if as_json:
+        typer.echo(json.dumps({**record.as_json(steps), "state": state}))
+        return
+    _print(record, steps, state)
+
+
+def pause(plan: PlanArgument = None, cluster: ClusterOption = None) -> None:
+    """Let a plan start no more moves; its process ends after the running ones, and `plan resume` goes on."""
+    from hotfoot.journal.plan_record import Asked
+
+    _stop(plan, Asked.PAUSE, cluster)
+
+
+def cancel(
+    plan: PlanArgument = None,
+    abort: Annotated[
+        bool, typer.Option("--abort", help="Abort the moves that run: each instance stays on its source.")
+    ] = False,
+    cluster: ClusterOption = None,
+) -> None:
+    """End a plan after the running moves; hosts that it drains stay out of placement until `hotfoot restore`."""
+    from hotfoot.journal.plan_record import Asked
+
+    _stop(plan, Asked.ABORT if abort else Asked.CANCEL, cluster)
+
+
+def resume(plan: PlanArgument = None, cluster: ClusterOption = None, as_json: JsonOption = False) -> None:
+    """Take up a plan that is paused, or whose Hotfoot was killed: look where every instance is, and go on."""
+    from hotfoot.cli.plan_live import print_end
+
+    with _plans(cluster) as (plans, name):
+        record = plans.find(name, plan)
+    run = with_cloud(cluster, lambda declared, cloud: _take_up(declared, cloud, record))
+    if as_json:
+        typer.echo(json.dumps(run.record.as_json(run.course.steps)))
+    else:
+        print_end(run.record, run.course)
+    raise typer.Exit(run.record.status or 0)
+
+
+@contextmanager
+def _plans(cluster: Path | None) -> Iterator[tuple[Plans, str]]:
+    """Open the journal of a cluster; its name comes with it."""
+    from hotfoot.cluster import load
+    from hotfoot.journal.place import place_of
+    from hotfoot.journal.plans import Plans
+    from hotfoot.journal.store import Store
+
+    declared = load(cluster, Path.cwd(), certificates=False)
+    with closing(Store(place_of(declared.journal.url))) as store:
+        yield Plans(store), declared.name
+
+
+async def _take_up(declared: Cluster, cloud: LibvirtCloud, record: PlanRecord, wanted: Asked | None = None) -> PlanRun:
+    from hotfoot.cli.drain import AT_ONCE
+    from hotfoot.cli.plan_live import carry_out
+    from hotfoot.plans.run import PlanRun
+
+    at_once, policy = record.asked.get("at_once"), record.asked.get("policy")
+    at_once, policy = at_once if isinstance(at_once, int) else AT_ONCE, policy if isinstance(policy, str) else None
+    async with site_of(declared, cloud, at_once, policy) as site:
+
+        async def make(view: PlanView) -> PlanRun:
+            adopted, course = await site.take_up(record)
+            return PlanRun(site.means(), adopted, course, view, once=bool(record.asked.get("once")))
+
+        def begin(run: PlanRun) -> None:
+            if wanted:
+                run.want(wanted)
+
+        return await carry_out(record.title, make, begin)
+
+
+def _stop(name: str | None, wanted: Asked, cluster: Path | None) -> None:
+    """Tell the process that carries the plan out; where there is none, end or pause the plan here."""
+    from hotfoot.cli.plan_live import print_end
+
+    with _plans(cluster) as (plans, of):
+        record = plans.find(of, name)
+        if plans.runs(record) and plans.want(record.id, wanted):
+            typer.echo(f"{record.owner} was told; `hotfoot plan show {record.id}` shows when it has stopped.")
+            return
+    run = with_cloud(cluster, lambda declared, cloud: _take_up(declared, cloud, record, wanted))
+    print_end(run.record, run.course)
+
+
+def _state(plans: Plans, record: PlanRecord) -> str:
+    from hotfoot.journal.plan_record import Asked, PlanState
+
+    if record.state is not PlanState.RUNNING:
+        return record.state.value
+    if not plans.runs(record):
+        return "orphaned"
+    return {None: "running", Asked.PAUSE: "pausing"}.get(record.wanted, "cancelling")
+
+
+def _print(record: PlanRecord, steps: tuple[Step, ...], state: str) -> None:
+    from hotfoot.cli.tables import print_table
+    from hotfoot.journal.record import iso
+    from hotfoot.sizes import human_bytes, human_duration
+
+    ended = f", ended {iso(record.ended_ms)}" if record.ended_ms else ""
+    typer.secho(f"{record.title}: {state} (plan {record.id}, {record.owner}, {iso(record.made_ms)}{ended})", bold=True)
+    if steps:
+        print_table(
+            ("MOVE", "INSTANCE", "FROM", "TO", "SENDS", "STATE", "TOOK", "DOWNTIME", "RECORD", "WHY"),
+            [
+                (
+                    str(step.n),
+                    step.name,
+                    step.source,
+                    step.destination,
+                    human_bytes(step.transfer_bytes),
+                    step.state.value,
+                    human_duration(step.ended_ms - step.began_ms) if step.began_ms and step.ended_ms else "",
+                    "" if step.downtime_ms is None else human_duration(step.downtime_ms),
+                    step.migration or "",
+                    step.why or step.purpose,
+                )
+                for step in steps
+            ],
+        )
+    for name, why in sorted(record.stays.items()):
+        typer.secho(f"  {name}: {why}", fg=typer.colors.YELLOW)
+    if record.remark:
+        typer.echo(f"  {record.remark}")
+    if state == "orphaned":
+        typer.echo(f"Its Hotfoot has ended; `hotfoot plan resume {record.id}` goes on, `hotfoot plan cancel` ends it.")

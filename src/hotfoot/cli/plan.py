@@ -1,0 +1,199 @@
+"""``hotfoot plan``: plans for whole hosts, from the cluster as it is or from a snapshot. Nothing is moved."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hotfoot.cli.options import ClusterOption, JsonOption
+from hotfoot.errors import ExitStatus, HotfootError
+
+if TYPE_CHECKING:
+    from hotfoot.placement.snapshot import Snapshot
+    from hotfoot.placement.wish import Objective
+
+app = typer.Typer(
+    name="plan",
+    help="Plans for whole hosts: made here without moving anything, or kept while they are carried out.",
+    no_args_is_help=True,
+)
+
+SnapshotOption = Annotated[
+    Path | None,
+    typer.Option("--snapshot", metavar="FILE", help="Plan for what `hotfoot snapshot` saved; - reads standard input."),
+]
+ToOption = Annotated[
+    list[str] | None, typer.Option("--to", metavar="HOSTS", help="Only to these hosts: names, with commas between.")
+]
+MovesOption = Annotated[int | None, typer.Option("--max-moves", min=0, help="No more moves than this.")]
+SecondsOption = Annotated[float, typer.Option("--seconds", min=0.01, help="How long to look for a better plan.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Another number may find another plan that is as good.")]
+
+
+@app.command()
+def drain(
+    hosts: Annotated[list[str], typer.Argument(metavar="HOST...", help="Hosts to empty.")],
+    snapshot: SnapshotOption = None,
+    to: ToOption = None,
+    max_moves: MovesOption = None,
+    seconds: SecondsOption = 10.0,
+    seed: SeedOption = 0,
+    cluster: ClusterOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Empty hosts with the fewest bytes moved; nothing is moved onto them."""
+    from hotfoot.placement.wish import Drain
+
+    known = _snapshot(snapshot, cluster)
+    _show(known, Drain(hosts=frozenset(_names(hosts))), to, max_moves, seconds, seed, as_json=as_json)
+
+
+@app.command()
+def restore(
+    before: Annotated[str, typer.Argument(metavar="BEFORE", help="A snapshot taken before the instances were moved.")],
+    hosts: Annotated[
+        list[str] | None, typer.Argument(metavar="[HOST]...", help="Only what was on these hosts [default: all].")
+    ] = None,
+    snapshot: SnapshotOption = None,
+    to: ToOption = None,
+    max_moves: MovesOption = None,
+    seconds: SecondsOption = 10.0,
+    seed: SeedOption = 0,
+    cluster: ClusterOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring instances back to where they were in an earlier snapshot."""
+    from hotfoot.placement.wish import Restore
+
+    earlier = _read(Path(before))
+    chosen = _names(hosts or [host.name for host in earlier.hosts])
+    known = _snapshot(snapshot, cluster)
+    here = {instance.id for instance in known.instances}
+    homes = {one.id: one.host for one in earlier.instances if one.host in chosen and one.id in here}
+    _show(known, Restore(homes=homes), to, max_moves, seconds, seed, as_json=as_json)
+
+
+@app.command()
+def balance(
+    what: Annotated[
+        str, typer.Option(help="Resources to balance by, or with --measured loads, with commas between.")
+    ] = "",
+    measured: Annotated[bool, typer.Option("--measured", help="By what instances use, not by their sizes.")] = False,
+    threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Move nothing while no host is further than this from the mean share.")
+    ] = 0.05,
+    least_gain: Annotated[
+        float, typer.Option(min=0, max=1, help="Move nothing unless the score falls by this share of itself.")
+    ] = 0.01,
+    cost_per_gib: Annotated[float, typer.Option(min=0, help="What each GiB moved adds to the score.")] = 0.0005,
+    snapshot: SnapshotOption = None,
+    to: ToOption = None,
+    max_moves: MovesOption = None,
+    seconds: SecondsOption = 10.0,
+    seed: SeedOption = 0,
+    cluster: ClusterOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make hosts alike in what is allocated, or with --measured in what is used."""
+    from hotfoot.placement.wish import Balance, quantities
+
+    known = _snapshot(snapshot, cluster)
+    objective = Balance(
+        what=quantities(_names([what]), known.quantities(measured=measured), measured=measured),
+        measured=measured,
+        threshold=threshold,
+        least_gain=least_gain,
+        cost_per_gib=cost_per_gib,
+    )
+    _show(known, objective, to, max_moves, seconds, seed, as_json=as_json)
+
+
+@app.command()
+def consolidate(
+    snapshot: SnapshotOption = None,
+    to: ToOption = None,
+    max_moves: MovesOption = None,
+    seconds: SecondsOption = 10.0,
+    seed: SeedOption = 0,
+    cluster: ClusterOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Empty as many hosts as possible, with the fewest bytes moved."""
+    from hotfoot.placement.wish import Consolidate
+
+    _show(_snapshot(snapshot, cluster), Consolidate(), to, max_moves, seconds, seed, as_json=as_json)
+
+
+@app.command()
+def repair(
+    snapshot: SnapshotOption = None,
+    to: ToOption = None,
+    max_moves: MovesOption = None,
+    seconds: SecondsOption = 10.0,
+    seed: SeedOption = 0,
+    cluster: ClusterOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Mend broken rules, with the fewest bytes moved."""
+    from hotfoot.placement.wish import Repair
+
+    _show(_snapshot(snapshot, cluster), Repair(), to, max_moves, seconds, seed, as_json=as_json)
+
+
+def _show(
+    known: Snapshot,
+    objective: Objective,
+    to: list[str] | None,
+    max_moves: int | None,
+    seconds: float,
+    seed: int,
+    *,
+    as_json: bool,
+) -> None:
+    from time import monotonic
+
+    from hotfoot.placement.planning import plan
+    from hotfoot.placement.wish import Wish
+
+    wish = Wish(
+        objective=objective,
+        to=frozenset(_names(to)) if to else None,
+        most_moves=max_moves,
+        seconds=seconds,
+        seed=seed,
+    )
+    made = plan(known, wish, monotonic)
+    if as_json:
+        typer.echo(json.dumps(made.as_json()))
+    else:
+        from hotfoot.cli.moves_view import print_moves
+
+        print_moves(made, known)
+
+
+def _names(given: list[str]) -> tuple[str, ...]:
+    return tuple(name.strip() for each in given for name in each.split(",") if name.strip())
+
+
+def _snapshot(file: Path | None, cluster: Path | None) -> Snapshot:
+    if file is not None:
+        return _read(file)
+    from hotfoot.cli.snapshot import live_snapshot
+
+    return live_snapshot(cluster)
+
+
+def _read(file: Path) -> Snapshot:
+    from hotfoot.placement.snapshot_text import read_snapshot
+
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise HotfootError(f"The snapshot {file} cannot be read: {error.strerror}.", ExitStatus.USAGE) from None
+    except UnicodeDecodeError:
+        raise HotfootError(f"The snapshot {file} is not text in UTF-8.", ExitStatus.USAGE) from None
+    return read_snapshot(text, "standard input" if str(file) == "-" else str(file))

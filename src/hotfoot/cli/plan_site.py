@@ -1,0 +1,48 @@
+"""From the cluster file and a cloud to where plans are made and carried out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hotfoot.cloud.libvirt_cloud import LibvirtCloud
+    from hotfoot.cluster import Cluster
+    from hotfoot.migration.prepare import Request
+    from hotfoot.plans.site import Site
+
+
+@asynccontextmanager
+async def site_of(declared: Cluster, cloud: LibvirtCloud, at_once: int, policy: str | None) -> AsyncIterator[Site]:
+    """Yield the site; what became of migrations whose Hotfoot was killed is told first. Raises HotfootError."""
+    from hotfoot.cli.asked import Asked
+    from hotfoot.cli.orphans import tell_orphans
+    from hotfoot.cli.session import link_trial
+    from hotfoot.journal.place import place_of
+    from hotfoot.journal.store import Store
+    from hotfoot.migration.facts import DeclaredStorage
+    from hotfoot.placement.snapshot import Limits
+    from hotfoot.plans.site import Site
+
+    def request_of(uuid: str, source: str, destination: str) -> Request:
+        return Asked(instance=uuid, destination=destination, from_host=source, policy=policy).request(declared)
+
+    request_of("", "", "")  # a policy that does not exist is an error of the call, not of a move
+    await tell_orphans(declared, cloud)
+    place = place_of(declared.journal.url)
+    store = Store(place)
+    try:
+        yield Site(
+            cloud=cloud,
+            place=place,
+            cluster=declared.name,
+            hosts=tuple(host.name for host in declared.hosts),
+            storage=tuple(DeclaredStorage(storage.path, storage.shared) for storage in declared.storage),
+            limits=Limits(per_source=at_once, per_destination=at_once),
+            request_of=request_of,
+            store=store,
+            trial=link_trial(declared),
+        )
+    finally:
+        store.close()

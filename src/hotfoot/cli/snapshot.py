@@ -1,0 +1,55 @@
+"""``hotfoot snapshot``: what planning knows of the cluster, as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hotfoot.cli.options import ClusterOption
+from hotfoot.cli.session import link_trial, told_hosts_out_of, with_cloud
+
+if TYPE_CHECKING:
+    from hotfoot.cloud.libvirt_cloud import LibvirtCloud
+    from hotfoot.cluster import Cluster
+    from hotfoot.inventory import Inventory
+    from hotfoot.placement.snapshot import Snapshot
+
+
+def snapshot(
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a snapshot instead.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it in one line.")] = False,
+    cluster: ClusterOption = None,
+) -> None:
+    """Print what planning knows of the cluster, as JSON; `hotfoot plan` takes the file by --snapshot."""
+    indent = None if as_json else 2
+    if schema:
+        from hotfoot.placement.snapshot import json_schema
+
+        typer.echo(json.dumps(json_schema(), indent=indent))
+    else:
+        typer.echo(json.dumps(live_snapshot(cluster).as_json(), indent=indent))
+
+
+def live_snapshot(cluster: Path | None) -> Snapshot:
+    """Look at all hosts; those that are silent are told on standard error."""
+
+    async def work(declared: Cluster, cloud: LibvirtCloud) -> tuple[Snapshot, Inventory]:
+        from hotfoot.migration.facts import DeclaredStorage
+        from hotfoot.migration.whole_cluster import take
+        from hotfoot.plans.planner import Around, within
+
+        storage = [DeclaredStorage(storage.path, storage.shared) for storage in declared.storage]
+        (seen, inventory), out = await asyncio.gather(
+            take(cloud, storage, link_trial(declared)), told_hosts_out_of(declared)
+        )
+        return within(seen, seen.limits, Around(out=frozenset(out))), inventory
+
+    taken, inventory = with_cloud(cluster, work)
+    for host in inventory.hosts:
+        if host.problem:
+            typer.secho(host.problem, err=True, fg=typer.colors.YELLOW)
+    return taken

@@ -1,0 +1,1 @@
+"""Plans for whole hosts, carried out: looked at, planned, kept in the journal, moved, planned anew."""

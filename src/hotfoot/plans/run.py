@@ -1,0 +1,299 @@
+"""A plan carried out: moves started as they may, kept in the journal before and after, planned anew for what is left.
+
+The decisions are those of ``placement.course``; this is the loop around them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+
+from hotfoot.errors import ExitStatus, HotfootError
+from hotfoot.journal.carrying import Carrying, OnSample
+from hotfoot.journal.entries import now_ms
+from hotfoot.journal.plan_record import Asked, PlanRecord, PlanState
+from hotfoot.journal.plans import TakenOver
+from hotfoot.migration.result import MigrationResult
+from hotfoot.migration.sample import JobSample
+from hotfoot.placement.course import Course, Ended, Next, Step, StepState
+from hotfoot.placement.plan import Plan
+from hotfoot.placement.wish import Wish
+from hotfoot.plans.ending import defined_there, left_behind
+from hotfoot.plans.means import Means, Onlooker
+from hotfoot.plans.whereabouts import whereabouts
+
+LOOK_S = 0.5
+"""How often the journal is told that this process lives, and asked whether somebody wants the plan to stop."""
+END_PATIENCE_S = 20.0
+"""How long it is tried to keep the end in a journal that cannot be written."""
+
+
+class PlanRun:
+    """One plan that is carried out; ``execute`` once, ``want`` at any time from the event loop.
+
+    Invariants: a move is in the journal as running before it begins, and no move begins while the journal cannot be
+    written; no instance is ever stopped.
+    """
+
+    def __init__(self, means: Means, record: PlanRecord, course: Course, onlooker: Onlooker, *, once: bool) -> None:
+        """``once``: it is not planned anew. Moves of the course that run are picked up."""
+        self._means = means
+        self.record = record
+        self.course = course
+        self._wish = Wish.model_validate(record.wish)
+        self._onlooker = onlooker
+        self._once = once
+        self._wanted: Asked | None = None
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._carrying: dict[int, Carrying] = {}
+        self._picked_up: set[int] = set()
+        self._unwritten: dict[int, Step] = {}
+        self._complained = False
+        self._lost = False
+        self._last: Plan | None = None
+        self._wake = asyncio.Event()
+
+    def want(self, wanted: Asked) -> None:
+        """Begin to stop: no more moves start; ``Asked.ABORT`` aborts those that run too. Nothing is taken back."""
+        if wanted == self._wanted or self._wanted is Asked.ABORT:
+            return
+        self._wanted = wanted
+        self.course = replace(self.course, stopping=True)
+        if wanted is Asked.ABORT:
+            for n, carrying in self._carrying.items():
+                if carrying.under_way:
+                    self._abort(carrying)
+                elif n not in self._picked_up:
+                    self._tasks[n].cancel()
+        self._wake.set()
+
+    def _abort(self, carrying: Carrying) -> None:
+        if why_not := carrying.request_abort():
+            self._onlooker.say(why_not)
+
+    async def execute(self) -> PlanRecord:
+        """Carry it out to its end, and keep that."""
+        for step in self.course.in_state(StepState.RUNNING):
+            self._picked_up.add(step.n)
+            self._take_on(step)
+        while True:
+            heard = await self._heed()
+            if heard:
+                await self._start_what_may()
+            what = self.course.next(once=self._once)
+            if what is Next.PLAN and heard and not await self._plan_anew():
+                break
+            if what is Next.END:
+                break
+            if what is Next.WAIT or not heard:
+                await self._pause()
+        return await self._end()
+
+    async def _pause(self) -> None:
+        waking = asyncio.ensure_future(self._wake.wait())
+        await asyncio.wait([waking, *self._tasks.values()], timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+        waking.cancel()
+        self._wake.clear()
+        for task in [each for each in self._tasks.values() if each.done()]:
+            task.result()  # one that has ended has gone from there by itself, unless by a mistake of ours
+
+    async def _heed(self) -> bool:
+        """Write what is unwritten, and see what is wanted; False when the journal cannot be used now."""
+        try:
+            if self._unwritten:
+                await self._write(self._unwritten.values())
+            wanted = await asyncio.to_thread(self._means.plans.beat, self.record.id, self.record.owner)
+            if self._wanted and wanted is None:  # wanted at this terminal: tell all who look
+                await asyncio.to_thread(self._means.plans.want, self.record.id, self._wanted)
+        except TakenOver as error:
+            self._onlooker.say(str(error))
+            self._lost = True
+            self.course = replace(self.course, stopping=True)
+            return True
+        except HotfootError as error:
+            self._complain(error)
+            return False
+        if self._complained:
+            self._complained = False
+            self._onlooker.say("The journal can be written again: the plan goes on.")
+        if wanted and wanted is not self._wanted:
+            self._onlooker.say(_WANTED[wanted])
+            self.want(wanted)
+        return True
+
+    async def _write(self, steps: Iterable[Step]) -> None:
+        steps = tuple(steps)
+        await asyncio.to_thread(self._means.plans.save, self.record.id, steps)
+        for step in steps:
+            if self._unwritten.get(step.n) == step:
+                del self._unwritten[step.n]
+
+    def _complain(self, error: HotfootError) -> None:
+        if not self._complained:
+            self._complained = True
+            self._onlooker.say(f"No more moves begin as long as the plan cannot be kept: {error}.")
+
+    async def _start_what_may(self) -> None:
+        for step in self.course.startable():
+            if self.course.stopping or self._unwritten:
+                return
+            begun = replace(step, state=StepState.RUNNING, began_ms=now_ms())
+            try:
+                await self._write([begun])
+            except HotfootError as error:
+                self._complain(error)
+                return
+            if self.course.stopping:  # wanted while it was written
+                self._unwritten[step.n] = step
+                return
+            self.course = self.course.begun(step.n, begun.began_ms or 0)
+            self._onlooker.course(self.course)
+            self._take_on(begun)
+
+    def _take_on(self, step: Step) -> None:
+        carrying = self._means.carrying(step, self._onlooker.say)
+        self._carrying[step.n] = carrying
+        self._tasks[step.n] = asyncio.create_task(self._one(step, carrying))
+
+    async def _one(self, step: Step, carrying: Carrying) -> None:
+        def show(sample: JobSample) -> None:
+            self._onlooker.look(step, sample)
+
+        try:
+            if step.n in self._picked_up:
+                result = await self._follow(carrying, show)
+            else:
+                result = await self._move(carrying, show)
+        except asyncio.CancelledError:
+            result = await carrying.give_up("Stopped before it began.")
+        if result is None:  # what was seen to run has just ended
+            inventory = await self._means.look()
+            record = await asyncio.to_thread(self._means.record_of, step)
+            course = self.course.found(step.n, whereabouts(inventory, step.uuid), now_ms(), record)
+        else:
+            course = self.course.ended(step.n, self._end_of(result))
+        before = {each.n: each for each in self.course.steps}
+        self.course = course
+        self._unwritten |= {each.n: each for each in self.course.steps if before[each.n] != each}
+        del self._tasks[step.n], self._carrying[step.n]
+        self._onlooker.course(self.course)
+
+    def _end_of(self, result: MigrationResult) -> Ended:
+        said = result.as_json()["reason"]
+        return Ended(
+            status=int(result.status),
+            why=None if said is None else str(said),
+            at_ms=now_ms(),
+            migration=result.id,
+            downtime_ms=result.totals.downtime_ms,
+            ours=self._wanted is Asked.ABORT,
+        )
+
+    async def _move(self, carrying: Carrying, show: OnSample) -> MigrationResult:
+        try:
+            preparation = await carrying.prepare()
+            if preparation.verdict.order is None:
+                return await carrying.refuse(ExitStatus.REFUSED, " ".join(preparation.verdict.obstacles))
+            await carrying.claim()
+            return await carrying.move(show, lambda _action: None)
+        except HotfootError as error:
+            return await carrying.refuse(error.status, str(error))
+
+    async def _follow(self, carrying: Carrying, show: OnSample) -> MigrationResult | None:
+        """Follow a migration that goes on without its Hotfoot; None when there is none any more."""
+        with suppress(HotfootError):  # the instance is no longer on its source, or somebody else follows it
+            await carrying.prepare()
+            following = await carrying.pick_up(show)
+            if following is not None:
+                if self._wanted is Asked.ABORT:
+                    self._abort(carrying)
+                return await following.execute()
+        return None
+
+    async def _plan_anew(self) -> bool:
+        """Look, and plan for what is left; False when nothing more is to be done."""
+        plans = self._means.plans
+        try:
+            around = await self._means.around(self.record.id)
+        except HotfootError as error:
+            return await self._later(error)
+        around = replace(around, impossible=self.course.impossible(), alone=self.course.alone())
+        try:
+            planned = await self._means.plan(self.course.still_wanted(self._wish), around)
+        except HotfootError as error:
+            self._onlooker.say(f"It cannot be planned anew: {error}")
+            return False
+        self._last = planned.plan
+        if self.course.stopping:
+            return True
+        if not planned.plan.moves:
+            return False
+        touched = sorted({host for move in planned.plan.moves for host in (move.source, move.destination)})
+        course = self.course.planned(planned.plan, planned.overhead_s)
+        try:
+            record = await asyncio.to_thread(plans.hold, self.record, touched)
+            if isinstance(record, str):
+                return True  # another plan has just taken that host: look again
+            await self._write(course.steps[len(self.course.steps) :])
+        except HotfootError as error:
+            return await self._later(error)
+        self.record, self.course = record, replace(course, stopping=self.course.stopping)
+        self._onlooker.say(_anew(planned.plan))
+        self._onlooker.course(self.course)
+        return True
+
+    async def _later(self, error: HotfootError) -> bool:
+        self._complain(error)
+        await asyncio.sleep(LOOK_S)
+        return True
+
+    async def _end(self) -> PlanRecord:
+        if self._lost:
+            return replace(self.record, status=int(ExitStatus.ABORTED))
+        paused = self._wanted is Asked.PAUSE
+        stopped = self._wanted is not None
+        if not paused:
+            before = {each.n: each for each in self.course.steps}
+            self.course = self.course.left_out("cancelled")
+            self._unwritten |= {each.n: each for each in self.course.steps if before[each.n] != each}
+        inventory = await self._means.look()
+        stays = left_behind(self._wish, self.course, self._last, inventory, stopped=stopped)
+        remarks = (self._last.remark if self._last and stays else None, defined_there(self._wish, inventory))
+        self.record = replace(
+            self.record,
+            state=PlanState.PAUSED if paused else PlanState.ENDED,
+            wanted=None,
+            ended_ms=None if paused else now_ms(),
+            status=int(self.course.status(still=bool(stays), stopped=stopped)),
+            stays=stays,
+            remark=" ".join(filter(None, remarks)) or None,
+        )
+        end_s = time.monotonic() + END_PATIENCE_S
+        while True:
+            try:
+                await asyncio.to_thread(self._means.plans.put, self.record, tuple(self._unwritten.values()))
+                return self.record
+            except HotfootError as error:
+                if time.monotonic() > end_s:
+                    self._onlooker.say(
+                        f"The end of the plan is not in the journal: {error}; `hotfoot plan resume {self.record.id}`"
+                        " finds it out anew."
+                    )
+                    return self.record
+                await asyncio.sleep(LOOK_S)
+
+
+_WANTED = {
+    Asked.PAUSE: "Asked to pause: no more moves begin; the running ones end.",
+    Asked.CANCEL: "Asked to cancel: no more moves begin; the running ones end.",
+    Asked.ABORT: "Asked to cancel at once: the running moves are aborted.",
+}
+
+
+def _anew(plan: Plan) -> str:
+    count = len(plan.moves)
+    moves = ", ".join(f"{move.name} to {move.destination}" for move in plan.moves[:4])
+    return f"Planned anew: {count} more move{'' if count == 1 else 's'} ({moves}{', ...' if count > 4 else ''})."
