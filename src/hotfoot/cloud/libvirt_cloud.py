@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 
 import libvirt
 
+from hotfoot.cloud import dead_stream, qemu_log
 from hotfoot.cloud import libvirt_host as asked
 from hotfoot.cloud import libvirt_measure as measure
 from hotfoot.cloud import libvirt_recovery as recovery
-from hotfoot.cloud import qemu_log
 from hotfoot.cloud.host_files import answer, question
 from hotfoot.cloud.libvirt_errors import Asked, sentence, stream_was_shut_down
 from hotfoot.cloud.libvirt_job import totals_of
@@ -251,6 +251,14 @@ class LibvirtCloud:
                 said = await self._shell(order.destination, qemu_log.question(order.name), FILES_TIMEOUT_S)
                 return qemu_log.outlived_its_stream(said)
         return False
+
+    async def end_dead_stream(self, order: Order) -> bool | None:
+        """Ask the source, over SSH, to end what TCP has sent again and again in vain."""
+        hosts = {order.destination, self._links.endpoint(order.destination).address, order.stream_address or ""} - {""}
+        with suppress(HotfootError):
+            script = dead_stream.question(order.name, sorted(hosts))
+            return dead_stream.ended(await self._shell(order.source, script, FILES_TIMEOUT_S))
+        return None
 
     async def totals(self, order: Order) -> JobTotals:
         """Return the account that the destination keeps after a migration."""

@@ -123,6 +123,13 @@ class Cloud(Protocol):
     async def resume_post_copy(self, order: Order) -> None:
         """Resume a post-copy migration that broke, and return once all has arrived. Raises HotfootError."""
 
+    async def end_dead_stream(self, order: Order) -> bool | None:
+        """End the memory stream that its destination has not taken for long, so that the guest need not wait for it.
+
+        None where there is none such, or nobody can tell; False where the source cannot end it. Never to be called in
+        post-copy.
+        """
+
     async def sightings(self, uuid: str) -> tuple[Sighting, ...]:
         """Ask every host about one UUID, connecting anew where a connection was lost."""
 

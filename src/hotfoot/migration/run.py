@@ -25,6 +25,8 @@ from hotfoot.migration.steering import MOST_DOWNTIME_MS, Means, Steering
 
 LOOK_S = 0.5
 """Between two looks at the job, if no new iteration begins earlier; each takes CPU time from the source."""
+MUTE_S, MUTE_AGAIN_S = 20.0, 5.0
+"""For how long a source may tell nothing more of the migration before a dead stream is looked for; and again."""
 WATCH_BEFORE_S, WATCH_AFTER_S = 0.3, 0.5
 """The outage watch begins before and ends after the move: switches learn the new place late."""
 ABORT_AGAIN_S = 0.1
@@ -121,9 +123,14 @@ class Run:
         return ended, total_ms
 
     async def _look(self) -> None:
+        answered_s = time.monotonic()
         while True:
             sample = await self._cloud.job(self._order.source, self._order.uuid)
+            if sample is None and self._last and time.monotonic() - answered_s > MUTE_S:
+                answered_s += MUTE_AGAIN_S
+                await self._free()
             if sample is not None:
+                answered_s = time.monotonic()
                 if self._post_copy and sample.phase in (Phase.COPYING_MEMORY, Phase.SWITCHING_OVER):
                     sample = replace(sample, phase=Phase.POST_COPY)  # not told before the first page was waited for
                 self._last = sample
@@ -133,6 +140,21 @@ class Run:
                 async with asyncio.timeout(LOOK_S):
                     await self._iteration.wait()
             self._iteration.clear()
+
+    async def _free(self) -> None:
+        """Let the guest run on where QEMU waits in vain to send the last of its memory, and tells nobody anything."""
+        if self._post_copy or (self._last and self._last.phase is Phase.POST_COPY):
+            return
+        order = self._order
+        ended = await self._cloud.end_dead_stream(order)
+        if ended is None or self._post_copy:
+            return
+        what = f"{order.destination} takes nothing of the memory of {order.name} any more, which stands still for it"
+        if ended:
+            self._remarks.append(f"The dead memory stream to {order.destination} was ended.")
+            self._say(f"{what}: the stream is ended.")
+        else:
+            self._say(f"{what}, and the kernel of {order.source} cannot end the stream.")
 
     async def _steer(self, sample: JobSample) -> None:
         for action in self._steering.step(sample):

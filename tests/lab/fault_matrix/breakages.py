@@ -104,7 +104,8 @@ class KillHost(Breakage):
 
 class CutLink(Breakage):
     name = "destination's link cut for good"
-    deadly: tuple[Phase, ...] = (Phase.POST_COPY,)
+    # Where the last bytes had arrived, the guest runs on the destination, cut off from its storage.
+    deadly: tuple[Phase, ...] = (Phase.SWITCH, Phase.POST_COPY)
 
     def strike(self, scene: Scene) -> None:
         spec = scene.stage.spec

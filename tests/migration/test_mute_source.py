@@ -1,0 +1,98 @@
+"""A source that tells nothing any more, on a double of a cloud; the real one is a cell of the fault matrix."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import cast
+
+import pytest
+
+from hotfoot.cloud.protocol import Cloud, MoveEnded
+from hotfoot.inventory import Instance, InstanceState
+from hotfoot.migration import run as running
+from hotfoot.migration.options import MigrationOptions, Mode, Order
+from hotfoot.migration.preflight import Verdict
+from hotfoot.migration.proof import Sighting
+from hotfoot.migration.result import MigrationResult, Outcome
+from hotfoot.migration.sample import JobSample, Phase
+
+INSTANCE = Instance(
+    uuid="u", name="vm1", host="n1", state=InstanceState.RUNNING, persistent=True, vcpus=1, memory_bytes=1 << 28,
+)  # fmt: skip
+ORDER = Order(
+    uuid="u", name="vm1", source="n1", destination="n2", mode=Mode.LIVE, persistent=True, options=MigrationOptions(),
+)  # fmt: skip
+
+
+@dataclass
+class CloudDouble:
+    """Tells of a migration once; it ends on the source as soon as its stream is ended, or after many questions."""
+
+    phase: Phase = Phase.SWITCHING_OVER
+    ends_stream: bool | None = True
+    asked_to_end: int = 0
+    looks: int = 0
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def migrate(self, order: Order, on_iteration: Callable[[], None]) -> None:
+        await self.over.wait()
+        raise MoveEnded("The stream broke off.")
+
+    async def job(self, host: str, uuid: str) -> JobSample | None:
+        await asyncio.sleep(0)
+        self.looks += 1
+        if self.looks > 20:
+            self.over.set()
+        return JobSample(at_s=0.0, phase=self.phase, iteration=2) if self.looks == 1 else None
+
+    async def end_dead_stream(self, order: Order) -> bool | None:
+        self.asked_to_end += 1
+        if self.ends_stream:
+            self.over.set()
+        return self.ends_stream
+
+    async def sightings(self, uuid: str) -> tuple[Sighting, ...]:
+        return (Sighting(host="n1", state=InstanceState.RUNNING, persistent=True), Sighting(host="n2"))
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOOK_S", "MUTE_S", "MUTE_AGAIN_S", "PROOF_AGAIN_S"):
+        monkeypatch.setattr(running, name, 0.001)
+
+
+async def moved(double: CloudDouble) -> tuple[MigrationResult, list[str]]:
+    said: list[str] = []
+    verdict = Verdict(instance=INSTANCE, destination="n2", mode=Mode.LIVE, obstacles=(), remarks=(), order=ORDER)
+    run = running.Run(
+        cast(Cloud, double), verdict, ORDER, None, lambda _sample: None, lambda _action: None, said.append
+    )
+    return await run.execute(), said
+
+
+async def test_a_dead_stream_is_ended_and_said() -> None:
+    double = CloudDouble()
+    result, said = await moved(double)
+    assert (result.outcome, double.asked_to_end) == (Outcome.FAILED, 1)
+    assert said == ["n2 takes nothing of the memory of vm1 any more, which stands still for it: the stream is ended."]
+    assert "The dead memory stream to n2 was ended." in str(result.as_json()["reason"])
+
+
+async def test_where_it_cannot_be_ended_that_is_said() -> None:
+    result, said = await moved(CloudDouble(ends_stream=False))
+    assert result.outcome is Outcome.FAILED
+    assert "the kernel of n1 cannot end the stream" in said[0]
+
+
+async def test_where_there_is_none_nothing_is_said() -> None:
+    double = CloudDouble(ends_stream=None)
+    assert (await moved(double))[1] == []
+    assert double.asked_to_end > 1
+
+
+async def test_in_post_copy_no_stream_is_ever_ended() -> None:
+    double = CloudDouble(phase=Phase.POST_COPY)
+    assert (await moved(double))[1] == []
+    assert double.asked_to_end == 0
