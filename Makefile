@@ -45,7 +45,7 @@ lab-tests: setup
 
 # Half an hour and more; writes its table into docs/faults.md. ARGS='-k libvirtd' tries some rows, and keeps the others.
 fault-matrix: setup
-	@HOTFOOT_FAULT_TABLE=docs/faults.md $(SUDO) .venv/bin/pytest -q -s -m "lab or matrix" tests/lab/test_fault_matrix.py tests/lab/test_recover.py tests/lab/test_dead_stream.py $(ARGS)
+	@HOTFOOT_FAULT_TABLE=docs/faults.md $(SUDO) .venv/bin/pytest -q -s -m "lab or matrix" tests/lab/test_fault_matrix.py tests/lab/test_recover.py tests/lab/test_dead_stream.py tests/lab/test_soak.py $(ARGS)
 
 # All are run, whichever misses its goal.
 bench: setup

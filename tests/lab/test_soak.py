@@ -21,6 +21,7 @@ def own(lab: TestLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         lab.verify(instance)
 
 
+@pytest.mark.matrix
 def test_six_moves_with_faults_lose_nothing_and_tell_the_truth(own: TestLab) -> None:
     said = own.run("soak", "--name", own.name, "--moves", "6", "--seed", "7", "--faults", "all", "--json")
     assert said.status == 0, said.err
