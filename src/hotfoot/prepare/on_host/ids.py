@@ -191,12 +191,20 @@ def _can_stop(unit: str) -> bool:
     return unit.endswith(".service") and not unit.startswith("user@") and show(unit).enabled != "transient"
 
 
+def leaves_by_itself(name: str, unit: str) -> bool:
+    """Whether a process belongs to a user's manager alone, which ends after the user's last logout.
+
+    It runs in init.scope; a child that it has just made, for its own end too, is still in the manager's service.
+    """
+    return unit.startswith("user@") or (unit == "init.scope" and name in ("systemd", "(sd-pam)"))
+
+
 def _staying(uids: Set[int], gids: Set[int]) -> Dict[int, str]:
     """Return the processes of users and groups, having waited for what goes by itself after a logout."""
     end = time.monotonic() + _LOGGED_OUT_S
     while True:
         found = _processes(uids, gids)
-        leaving = all(name in ("systemd", "(sd-pam)") and unit_of(pid) == "init.scope" for pid, name in found.items())
+        leaving = all(leaves_by_itself(name, unit_of(pid)) for pid, name in found.items())
         if not found or not leaving or time.monotonic() > end:
             return found
         time.sleep(0.5)
