@@ -86,7 +86,7 @@ async def _move(cluster: Cluster, cloud: LibvirtCloud, setting: _Setting) -> Tri
     if order is None or told is None or measured is None:
         raise HotfootError(" ".join(preparation.verdict.obstacles) or str(preparation.no_forecast))
     samples: list[JobSample] = []
-    run = Run(cloud, preparation.verdict, order, None, samples.append, lambda _action: None)
+    run = Run(cloud, preparation.verdict, order, None, samples.append, lambda _action: None, _say)
     result = await run.execute()
     return Trial(
         memory_mib=setting.memory_mib,

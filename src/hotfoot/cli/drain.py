@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hotfoot.cli.options import ClusterOption, JsonOption
+from hotfoot.cli.options import ClusterOption, JsonOption, MovesOption, ToOption, names_in
 from hotfoot.cli.plan_site import site_of
 from hotfoot.cli.session import with_cloud
 from hotfoot.errors import ExitStatus, HotfootError
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from hotfoot.plans.site import Site
 
 HostsArgument = Annotated[list[str], typer.Argument(metavar="HOST...", help="Names of hosts.")]
-ToOption = Annotated[
-    list[str] | None, typer.Option("--to", metavar="HOSTS", help="Only to these hosts: names, with commas between.")
-]
-MovesOption = Annotated[int | None, typer.Option("--max-moves", min=0, help="No more moves than this.")]
 AtOnceOption = Annotated[
     int, typer.Option("--at-once", min=1, help="Most migrations at once from each host, and to each host.")
 ]
@@ -119,7 +115,7 @@ def balance(
         from hotfoot.placement.snapshot import MEMORY, VCPUS
         from hotfoot.placement.wish import Balance, quantities
 
-        names = quantities(_names([what]), (MEMORY, VCPUS), measured=False)
+        names = quantities(names_in([what]), (MEMORY, VCPUS), measured=False)
         verb = _Verb(
             "balance", (), once=True, to=_to(declared, to), max_moves=max_moves, at_once=at_once, policy=policy
         )
@@ -290,12 +286,8 @@ class _Face:
 
 
 def _declared(declared: Cluster, names: list[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(declared.host(name).name for name in _names(names)))
+    return tuple(dict.fromkeys(declared.host(name).name for name in names_in(names)))
 
 
 def _to(declared: Cluster, names: list[str] | None) -> tuple[str, ...]:
     return _declared(declared, names or [])
-
-
-def _names(given: list[str]) -> tuple[str, ...]:
-    return tuple(name.strip() for each in given for name in each.split(",") if name.strip())

@@ -14,6 +14,15 @@ ClusterOption = Annotated[
     typer.Option("--cluster", envvar="HOTFOOT_CLUSTER", help="Cluster file [default: ./hotfoot.yaml]."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+ToOption = Annotated[
+    list[str] | None, typer.Option("--to", metavar="HOSTS", help="Only to these hosts: names, with commas between.")
+]
+MovesOption = Annotated[int | None, typer.Option("--max-moves", min=0, help="No more moves than this.")]
+
+
+def names_in(given: list[str]) -> tuple[str, ...]:
+    """Return the names in words that may hold several, with commas between."""
+    return tuple(name.strip() for each in given for name in each.split(",") if name.strip())
 
 
 def asked_rate(text: str | None, otherwise: int | None) -> int | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hotfoot.cli.options import ClusterOption, JsonOption
+from hotfoot.cli.options import ClusterOption, JsonOption, MovesOption, ToOption, names_in
 from hotfoot.errors import ExitStatus, HotfootError
 
 if TYPE_CHECKING:
@@ -26,10 +26,6 @@ SnapshotOption = Annotated[
     Path | None,
     typer.Option("--snapshot", metavar="FILE", help="Plan for what `hotfoot snapshot` saved; - reads standard input."),
 ]
-ToOption = Annotated[
-    list[str] | None, typer.Option("--to", metavar="HOSTS", help="Only to these hosts: names, with commas between.")
-]
-MovesOption = Annotated[int | None, typer.Option("--max-moves", min=0, help="No more moves than this.")]
 SecondsOption = Annotated[float, typer.Option("--seconds", min=0.01, help="How long to look for a better plan.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Another number may find another plan that is as good.")]
 
@@ -49,7 +45,7 @@ def drain(
     from hotfoot.placement.wish import Drain
 
     known = _snapshot(snapshot, cluster)
-    _show(known, Drain(hosts=frozenset(_names(hosts))), to, max_moves, seconds, seed, as_json=as_json)
+    _show(known, Drain(hosts=frozenset(names_in(hosts))), to, max_moves, seconds, seed, as_json=as_json)
 
 
 @app.command()
@@ -69,11 +65,8 @@ def restore(
     """Bring instances back to where they were in an earlier snapshot."""
     from hotfoot.placement.wish import Restore
 
-    earlier = _read(Path(before))
-    chosen = _names(hosts or [host.name for host in earlier.hosts])
-    known = _snapshot(snapshot, cluster)
-    here = {instance.id for instance in known.instances}
-    homes = {one.id: one.host for one in earlier.instances if one.host in chosen and one.id in here}
+    earlier, known = _read(Path(before)), _snapshot(snapshot, cluster)
+    homes = known.homes_in(earlier, names_in(hosts) if hosts else None)
     _show(known, Restore(homes=homes), to, max_moves, seconds, seed, as_json=as_json)
 
 
@@ -103,7 +96,7 @@ def balance(
 
     known = _snapshot(snapshot, cluster)
     objective = Balance(
-        what=quantities(_names([what]), known.quantities(measured=measured), measured=measured),
+        what=quantities(names_in([what]), known.quantities(measured=measured), measured=measured),
         measured=measured,
         threshold=threshold,
         least_gain=least_gain,
@@ -161,7 +154,7 @@ def _show(
 
     wish = Wish(
         objective=objective,
-        to=frozenset(_names(to)) if to else None,
+        to=frozenset(names_in(to)) if to else None,
         most_moves=max_moves,
         seconds=seconds,
         seed=seed,
@@ -173,10 +166,6 @@ def _show(
         from hotfoot.cli.moves_view import print_moves
 
         print_moves(made, known)
-
-
-def _names(given: list[str]) -> tuple[str, ...]:
-    return tuple(name.strip() for each in given for name in each.split(",") if name.strip())
 
 
 def _snapshot(file: Path | None, cluster: Path | None) -> Snapshot:

@@ -21,7 +21,7 @@ class PlanState(StrEnum):
 
 
 class Asked(StrEnum):
-    """What somebody else wants of a running plan; it looks once a second."""
+    """What somebody else wants of a running plan, which looks while it runs."""
 
     PAUSE = "pause"
     CANCEL = "cancel"

@@ -49,7 +49,7 @@ class Run:
         seat: Seat | None,
         on_sample: Callable[[JobSample], None],
         on_action: Callable[[Action], None],
-        say: Callable[[str], None] = lambda _sentence: None,
+        say: Callable[[str], None],
     ) -> None:
         """``say`` is given what the operator has to read while it is waited for two halves to become one."""
         self._cloud = cloud

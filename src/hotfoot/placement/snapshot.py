@@ -7,7 +7,7 @@ to it, and planned for. Sizes are whole numbers in the unit that the name of the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
@@ -163,6 +163,13 @@ class Snapshot(_Value):
         """Return the resources, or the loads, that some host has."""
         of = [host.load_capacity if measured else host.resources for host in self.hosts]
         return frozenset(name for each in of for name in each)
+
+    def homes_in(self, earlier: Snapshot, hosts: Collection[str] | None) -> dict[str, str]:
+        """Return where the instances that are here were earlier, by id; of these hosts alone, if given."""
+        here = {instance.id for instance in self.instances}
+        return {
+            one.id: one.host for one in earlier.instances if one.id in here and (hosts is None or one.host in hosts)
+        }
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values, without those that are as usual."""
