@@ -85,6 +85,9 @@ def test_restore_takes_homes_from_an_earlier_snapshot(saved: dict[str, str], tmp
     moves = json.loads(_hotfoot("plan", "restore", str(earlier), *words).stdout)["moves"]
     assert [(move["name"], move["destination"], move["reason"]) for move in moves] == [("a", "h1", "brings it home")]
     assert json.loads(_hotfoot("plan", "restore", str(earlier), "h2", *words).stdout)["moves"] == []
+    wrong = _hotfoot("plan", "restore", str(earlier), "h2,h99", *words)
+    assert wrong.returncode == 2
+    assert "has no host h99" in wrong.stderr
 
 
 @pytest.mark.parametrize(

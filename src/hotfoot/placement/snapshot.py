@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from hotfoot.errors import ExitStatus, HotfootError
+
 FORMAT: Literal[1] = 1
 MEMORY = "memory_bytes"
 VCPUS = "vcpus"
@@ -165,7 +167,15 @@ class Snapshot(_Value):
         return frozenset(name for each in of for name in each)
 
     def homes_in(self, earlier: Snapshot, hosts: Collection[str] | None) -> dict[str, str]:
-        """Return where the instances that are here were earlier, by id; of these hosts alone, if given."""
+        """Return where the instances that are here were earlier, by id; of these hosts alone, if given.
+
+        Raises HotfootError (usage) for a host that was not there.
+        """
+        known = {host.name for host in earlier.hosts}
+        if missing := sorted(set(hosts or ()) - known):
+            raise HotfootError(
+                f"The earlier snapshot has no host {missing[0]}; it has {', '.join(sorted(known))}.", ExitStatus.USAGE
+            )
         here = {instance.id for instance in self.instances}
         return {
             one.id: one.host for one in earlier.instances if one.id in here and (hosts is None or one.host in hosts)
