@@ -12,7 +12,7 @@ import pytest
 from tests.placement.short_form import read
 from typer.testing import CliRunner
 
-from hotfoot.cli.app import app
+from hotfoot.cli.app import command_line
 from hotfoot.errors import HotfootError
 
 SCENARIOS = Path(__file__).parents[1] / "placement" / "scenarios"
@@ -27,7 +27,7 @@ class _Done:
 
 def _hotfoot(*words: str, told: str = "") -> _Done:
     """Run a command in this process: to load the solver anew for each would take a second."""
-    done = CliRunner().invoke(app, words, input=told)
+    done = CliRunner().invoke(command_line(words), words, input=told)
     if isinstance(done.exception, HotfootError):
         return _Done(int(done.exception.status), done.stdout, str(done.exception))
     if done.exception and not isinstance(done.exception, SystemExit):
@@ -130,13 +130,19 @@ def test_the_schema_is_printed_without_a_cluster() -> None:
     assert {"hosts", "instances", "rules"} <= told["properties"].keys()
 
 
+def _loads(code: str) -> set[str]:
+    """Return the modules that a program of this Python has loaded at its end."""
+    argv = [sys.executable, "-c", f"import sys; {code}; print(*sys.modules)"]
+    return set(subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout.split())
+
+
 def test_help_and_migrate_load_no_solver() -> None:
-    seen = subprocess.run(
-        [sys.executable, "-X", "importtime", "-c", "import hotfoot.cli.app, hotfoot.migration.run"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    ).stderr
-    assert "hotfoot.cli.plan" in seen
-    assert not [name for name in ("ortools", "numpy", "pandas") if f"| {name}\n" in seen.replace("   ", "")]
+    loaded = _loads("from hotfoot.cli.app import command_line; command_line([]); import hotfoot.migration.run")
+    assert "hotfoot.cli.plan" in loaded
+    assert not loaded & {"ortools", "numpy", "pandas"}
+
+
+def test_a_verb_loads_no_other_verb() -> None:
+    loaded = _loads("from hotfoot.cli.app import command_line; command_line(['migrate', 'vm1'])")
+    assert "hotfoot.cli.migrate" in loaded
+    assert not loaded & {"hotfoot.cli.plan", "hotfoot.cli.prepare", "hotfoot.cli.lab"}

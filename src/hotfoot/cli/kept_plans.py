@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hotfoot.cli.options import ClusterOption, JsonOption
+from hotfoot.cli.plan import app
 from hotfoot.cli.plan_site import site_of
 from hotfoot.cli.session import with_cloud
 
@@ -28,6 +29,7 @@ PlanArgument = Annotated[
 ]
 
 
+@app.command()
 def show(plan: PlanArgument = None, cluster: ClusterOption = None, as_json: JsonOption = False) -> None:
     """Show a plan that was carried out, or is: its moves, and what has become of each."""
     with _plans(cluster) as (plans, name):
@@ -39,6 +41,7 @@ def show(plan: PlanArgument = None, cluster: ClusterOption = None, as_json: Json
     _print(record, steps, state)
 
 
+@app.command()
 def pause(plan: PlanArgument = None, cluster: ClusterOption = None) -> None:
     """Let a plan start no more moves; its process ends after the running ones, and `plan resume` goes on."""
     from hotfoot.journal.plan_record import Asked
@@ -46,6 +49,7 @@ def pause(plan: PlanArgument = None, cluster: ClusterOption = None) -> None:
     _stop(plan, Asked.PAUSE, cluster)
 
 
+@app.command()
 def cancel(
     plan: PlanArgument = None,
     abort: Annotated[
@@ -59,6 +63,7 @@ def cancel(
     _stop(plan, Asked.ABORT if abort else Asked.CANCEL, cluster)
 
 
+@app.command()
 def resume(plan: PlanArgument = None, cluster: ClusterOption = None, as_json: JsonOption = False) -> None:
     """Take up a plan that is paused, or whose Hotfoot was killed: look where every instance is, and go on."""
     from hotfoot.cli.plan_live import print_end
