@@ -35,6 +35,9 @@ _READ_AT_MOST = 256  # answers per look, so that a flood cannot hold up the next
 class Asker(Protocol):
     """One way of asking one address."""
 
+    stamped: bool
+    """Whether an answer tells itself when it arrived, however late it is read."""
+
     def ask(self, sequence: int) -> None:
         """Send probe ``sequence``; where it cannot leave (link down, no route) it is simply not answered."""
 
@@ -63,6 +66,8 @@ class IcmpAsker:
 
     Raises PermissionError where neither is allowed, OSError where there is no route.
     """
+
+    stamped = True
 
     def __init__(self, address: str) -> None:
         family, address_of = socket_address(address)
@@ -137,6 +142,8 @@ class TcpAsker:
 
     The arrival is when it was looked at, at most one probe interval late: the kernel does not tell.
     """
+
+    stamped = False
 
     def __init__(self, address: str, port: int = TCP_PORT) -> None:
         self._family, self._address_of = socket_address(address, port)
