@@ -7,7 +7,7 @@ UV_VERSION := 0.13.8
 UV := .uv/bin/uv
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo --preserve-env=HOTFOOT_CACHE,HOTFOOT_RUN,HOTFOOT_FAULT_TABLE,CI,TERM")
 
-.PHONY: setup demo test lint unit lab-tests fault-matrix bench bench-virsh bench-facts bench-judge bench-steering bench-forecast bench-placement-size bench-soak clean packages lock
+.PHONY: setup demo test lint unit lab-tests slow-tests fault-matrix bench bench-virsh bench-facts bench-judge bench-steering bench-forecast bench-placement-size bench-soak clean packages lock
 
 setup: .venv/.installed
 
@@ -42,6 +42,10 @@ unit: setup
 
 lab-tests: setup
 	@$(SUDO) .venv/bin/pytest -q -m lab $(ARGS)
+
+# The lab tests that take minutes each, which `make test` leaves out; two hours and more. ARGS='-k nfs' runs some.
+slow-tests: setup
+	@$(SUDO) .venv/bin/pytest -q -m "lab and matrix" tests/lab $(ARGS)
 
 # Half an hour and more; writes its table into docs/faults.md. ARGS='-k libvirtd' tries some rows, and keeps the others.
 fault-matrix: setup
