@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from tests.placement.small import cluster, host, instance, rule, solved
@@ -194,3 +197,20 @@ def test_a_search_is_the_same_for_the_same_seed() -> None:
     far_s = time.monotonic() + 600
     once, again = (polish(task, task.room.start, time.monotonic, far_s, 0.2) for _ in range(2))
     assert once.tolist() == again.tolist()
+
+
+_CTRL_C_AFTER_A_PLAN = """
+import signal, sys
+heard = []
+signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+from tests.placement.small import cluster, host, instance, solved
+from hotfoot.placement.wish import Balance
+solved(cluster(host("h1"), host("h2"), *(instance(name, "h1") for name in "abcde")), Balance(threshold=0))
+signal.raise_signal(signal.SIGINT)
+sys.exit(0 if heard else 1)
+"""
+
+
+def test_planning_leaves_ctrl_c_to_those_who_wait_for_it() -> None:
+    argv = [sys.executable, "-c", _CTRL_C_AFTER_A_PLAN]
+    assert subprocess.run(argv, check=False, timeout=60, cwd=Path(__file__).parents[2]).returncode == 0

@@ -76,6 +76,8 @@ def _minimised(
     solver = cp_model.CpSolver()
     solver.parameters.random_seed = seed
     solver.parameters.num_workers = 1
+    # Else it takes Ctrl-C for itself, and leaves it deadly afterwards: the handlers of a plan under way would be gone.
+    solver.parameters.catch_sigint_signal = False
     solver.parameters.max_time_in_seconds = seconds
     solver.parameters.max_deterministic_time = max(1e-3, work)
     # Symmetries are broken against the hint, which is then of no use: hosts that are alike are, here, not in the way.
