@@ -31,7 +31,11 @@ class Disk:
     target: str
     """The guest's name of it, such as ``vda``."""
     kind: str
-    """``file``, ``block``, ``network``, ``volume``, ``dir`` ...: libvirt's disk type."""
+    """``file``, ``block``, ``network``, ``volume``, ``dir`` ...: libvirt's disk type.
+
+    From Nova: ``cinder`` for a volume (``source`` is its UUID), and ``local`` for what Nova keeps on the host or in a
+    pool of its own; which of both it does not tell.
+    """
     source: str | None
     """Path on the host, or ``pool/image`` of a network disk; None for an empty drive."""
     format: str = "raw"
@@ -41,6 +45,8 @@ class Disk:
     cache: str = "default"
     protocol: str | None = None
     """``rbd``, ``iscsi``, ``nbd`` ... of a network disk."""
+    size_bytes: int | None = None
+    """Its size, where the cloud tells without looking at it."""
 
     @property
     def on_host(self) -> bool:
@@ -54,12 +60,53 @@ class Interface:
 
     mac: str
     kind: str
-    """``bridge``, ``network``, ``direct``, ``ethernet``, ``hostdev`` ...: libvirt's interface type."""
+    """``bridge``, ``network``, ``direct``, ``ethernet``, ``hostdev`` ...: libvirt's interface type.
+
+    From Nova ``port``: its UUID is the ``device`` and its state the ``model``, where the port itself was asked about.
+    """
     source: str | None
-    """Bridge, libvirt network or host device that it is joined to."""
+    """Bridge, libvirt network or host device that it is joined to; Neutron's network from Nova."""
     device: str | None = None
     """The tap device on the host while the instance runs."""
     model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerGroup:
+    """A server group of Nova that an instance belongs to."""
+
+    id: str
+    name: str
+    policy: str
+    """``anti-affinity``, ``affinity``, ``soft-anti-affinity`` or ``soft-affinity``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NovaServer:
+    """What Nova says of an instance beside the rest, in its own words."""
+
+    status: str
+    """``ACTIVE``, ``MIGRATING``, ``ERROR`` ...; ``UNKNOWN`` where its cell does not answer."""
+    task_state: str | None = None
+    vm_state: str | None = None
+    project_id: str
+    project: str | None = None
+    """The project's name; None where Keystone does not tell."""
+    availability_zone: str | None = None
+    libvirt_name: str | None = None
+    """The name of its domain, such as ``instance-0000002a``; None where it has no host."""
+    flavor: str | None = None
+    image_id: str | None = None
+    """None for an instance that boots from a volume."""
+    locked: bool = False
+    host_status: str | None = None
+    """``UP``, ``DOWN``, ``MAINTENANCE`` (disabled) or ``UNKNOWN``: of nova-compute on its host."""
+    fault: str | None = None
+    """Why it is in ERROR, as Nova says."""
+    created_at: str | None = None
+    metadata: tuple[tuple[str, str], ...] = ()
+    server_groups: tuple[ServerGroup, ...] = ()
+    floating_addresses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +116,7 @@ class Instance:
     uuid: str
     name: str
     host: str
+    """Empty where Nova has put it on none."""
     state: InstanceState
     persistent: bool
     vcpus: int
@@ -85,6 +133,8 @@ class Instance:
     arch: str = ""
     machine: str = ""
     virt_type: str = ""
+    nova: NovaServer | None = None
+    """None on plain libvirt."""
 
     @property
     def running(self) -> bool:
@@ -95,6 +145,42 @@ class Instance:
     def movable(self) -> bool:
         """Whether its state lets it move live."""
         return self.state in MOVABLE_STATES
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What Placement promises of one resource class on a host: after its reserve, with its overcommitment."""
+
+    resource_class: str
+    """``VCPU``, ``PCPU``, ``MEMORY_MB``, ``DISK_GB``, ``CUSTOM_...``; its unit is that of the class."""
+    capacity: int
+    used: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NovaHost:
+    """What Nova and Placement say of a compute host."""
+
+    enabled: bool
+    up: bool
+    disabled_reason: str | None = None
+    forced_down: bool = False
+    updated_at: str | None = None
+    """When nova-compute last said that it lives (UTC)."""
+    availability_zone: str | None = None
+    hypervisor_id: str | None = None
+    """UUID of the hypervisor, which is its resource provider's too; None where nova-compute has registered none."""
+    hypervisor_hostname: str | None = None
+    hypervisor_type: str | None = None
+    aggregates: tuple[str, ...] = ()
+    traits: tuple[str, ...] = ()
+    capacity: tuple[Capacity, ...] = ()
+
+    def free(self, resource_class: str) -> int | None:
+        """Return what is free of a resource class; None where the host has none of it."""
+        return next(
+            (each.capacity - each.used for each in self.capacity if each.resource_class == resource_class), None
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,11 +195,13 @@ class Host:
     cpus: int = 0
     memory_total_bytes: int = 0
     memory_available_bytes: int = 0
-    """What the host's system could give to new programs now (free and caches)."""
+    """What the host's system could give to new programs now (free and caches); from Nova, what Placement has free."""
+    nova: NovaHost | None = None
+    """None on plain libvirt."""
 
     @property
     def answers(self) -> bool:
-        """Whether its libvirt answered."""
+        """Whether its libvirt answered; from Nova, whether nova-compute is up."""
         return self.problem is None
 
 
