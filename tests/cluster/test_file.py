@@ -135,11 +135,16 @@ def test_anchors_and_merge_keys(tmp_path: Path) -> None:
         ),
         (HOSTS + "polcy: {}\n", ['2: unknown key "polcy"; did you mean "policy"?']),
         (
+            HOSTS + "fence: {command: [off, '{name}']}\n",
+            ["2: fence.command.1 may have {host} and {address} in it, not {name}."],
+        ),
+        (HOSTS + "fence: {command: []}\n", ["2: fence.command needs at least one entry."]),
+        (
             HOSTS + "Zebra: {}\n",
             [
                 '2: unknown key "Zebra"; known here: '
                 "name, ssh, libvirt, migration, storage, ceph, iscsi, identity, cpu, policy, policies, policy_of, "
-                "journal, controllers, hosts."
+                "rules, balance, journal, fence, controllers, openstack, hosts."
             ],
         ),
         (

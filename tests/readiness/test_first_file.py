@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hotfoot.cluster import load
-from hotfoot.readiness.facts import Facts, FolderFact, HostFacts, Listener, MountFact, NameFact, StorageFact
-from hotfoot.readiness.first_file import first_file
+from hotfoot.cluster import Cluster, load
+from hotfoot.readiness.facts import Facts, FolderFact, HostFacts, Listener, MountFact, NameFact, Silence, StorageFact
+from hotfoot.readiness.first_file import first_cloud_file, first_file
 
 NFS = MountFact(target="/var/lib/nova/instances", source="nas:/srv", fs_type="nfs4")
 ROOT = MountFact(target="/", source="/dev/sda1", fs_type="ext4")
@@ -66,3 +66,39 @@ def test_a_local_folder_with_instances_is_named(tmp_path: Path) -> None:
 def test_without_any_storage_there_is_no_such_section(tmp_path: Path) -> None:
     text, _ = written(tmp_path, host("a", "n1"), host("b", "n2"))
     assert "storage" not in text
+
+
+def cloud_file(tmp_path: Path, facts: Facts, addresses: dict[str, str]) -> tuple[str, Cluster]:
+    text = first_cloud_file(facts, addresses, {"cloud": "rack 1"}, {"user": "root"})
+    path = tmp_path / "hotfoot.yaml"
+    path.write_text(text)
+    return text, load(path, tmp_path)
+
+
+def test_a_clouds_hosts_keep_novas_names(tmp_path: Path) -> None:
+    facts = Facts(hosts=(host("compute-1", "n1.lan", NFS),))
+    _, cluster = cloud_file(tmp_path, facts, {"compute-1": "10.0.0.1"})
+    assert [(each.name, each.address) for each in cluster.hosts] == [("compute-1", "10.0.0.1")]
+    assert cluster.openstack is not None
+    assert cluster.openstack.cloud == "rack 1"
+    assert cluster.ssh.user == "root"
+
+
+def test_a_clouds_hosts_that_ssh_does_not_reach_are_comments(tmp_path: Path) -> None:
+    facts = Facts(hosts=(host("n1", "n1"),), silent=(Silence(host="n2", reason="n2 is\nsilent"),))
+    text, cluster = cloud_file(tmp_path, facts, {"n1": "10.0.0.1", "n2": "10.0.0.2"})
+    assert [each.name for each in cluster.hosts] == ["n1"]
+    assert "  # - {name: n2, address: 10.0.0.2}  # left out: n2 is silent\n" in text
+
+
+def test_of_a_clouds_hosts_with_one_address_the_first_is_declared(tmp_path: Path) -> None:
+    facts = Facts(hosts=(host("n1", "n1"), host("n2", "n2")))
+    text, cluster = cloud_file(tmp_path, facts, {"n1": "10.0.0.1", "n2": "10.0.0.1"})
+    assert [each.name for each in cluster.hosts] == ["n1"]
+    assert "left out: it has the address of n1" in text
+
+
+def test_a_cloud_without_any_host_that_ssh_reaches_is_a_cluster_too(tmp_path: Path) -> None:
+    facts = Facts(hosts=(), silent=(Silence(host="n1", reason="no route"),))
+    _, cluster = cloud_file(tmp_path, facts, {"n1": "10.0.0.1"})
+    assert cluster.hosts == ()

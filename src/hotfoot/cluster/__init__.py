@@ -1,15 +1,18 @@
 """The cluster file: what the operator declares, typed, and answered with one sentence per mistake."""
 
+from hotfoot.cluster.balance import Balance
 from hotfoot.cluster.duration import parse_duration_ms
 from hotfoot.cluster.file import load
 from hotfoot.cluster.model import (
     Ceph,
     Cluster,
+    Fence,
     Host,
     Iscsi,
     Libvirt,
     MigrationNetwork,
     NamedPolicy,
+    OpenStack,
     Policy,
     Ssh,
     Storage,
@@ -17,16 +20,21 @@ from hotfoot.cluster.model import (
     Transport,
 )
 from hotfoot.cluster.rate import parse_rate
+from hotfoot.cluster.rule import Rule
 
 __all__ = [
+    "Balance",
     "Ceph",
     "Cluster",
+    "Fence",
     "Host",
     "Iscsi",
     "Libvirt",
     "MigrationNetwork",
     "NamedPolicy",
+    "OpenStack",
     "Policy",
+    "Rule",
     "Ssh",
     "Storage",
     "StorageType",

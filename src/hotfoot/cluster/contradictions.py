@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from hotfoot.cluster.model import BUILT_IN_POLICIES, Host, Iscsi, Libvirt, MigrationNetwork, Storage, in_network
+from hotfoot.cluster.rule import Rule
 from hotfoot.cluster.sentences import place_name
 from hotfoot.cluster.yaml_lines import Document, Mistake
 
@@ -16,6 +17,7 @@ _Section = TypeVar("_Section", bound=BaseModel)
 
 def contradictions(document: Document) -> Iterator[Mistake]:
     """Compare whatever parts of the file are valid by themselves, so that all mistakes are told at once."""
+    yield from _no_hosts(document)
     yield from _duplicates(document)
     yield from _libvirt(document)
     yield from _migration_user(document)
@@ -23,6 +25,21 @@ def contradictions(document: Document) -> Iterator[Mistake]:
     yield from _storage(document)
     yield from _policies(document)
     yield from _iscsi(document)
+    yield from _rules(document)
+
+
+def _no_hosts(document: Document) -> Iterator[Mistake]:
+    """Hosts: at least one, unless Nova tells which there are.
+
+    An empty section is no word for plain libvirt, where Hotfoot would work behind Nova's back.
+    """
+    if "openstack" in document.value:
+        if document.value["openstack"] is None:
+            yield Mistake(document.line(("openstack",)), "openstack has no value; write {} for the OS_* variables")
+    elif "hosts" not in document.value:
+        yield Mistake(document.line(()), 'the file lacks the key "hosts"')
+    elif document.value["hosts"] == []:
+        yield Mistake(document.line(("hosts",)), "hosts needs at least one entry")
 
 
 def _libvirt(document: Document) -> Iterator[Mistake]:
@@ -167,6 +184,40 @@ def _iscsi(document: Document) -> Iterator[Mistake]:
                 f"{place_name(document, place)} has the secret of line {first} with another password_file; a secret "
                 "holds one password",
             )
+
+
+_NEEDS = {"only-on": "hosts", "not-on": "hosts", "near": "near"}
+"""What a kind of rule says nothing without."""
+
+
+def _rules(document: Document) -> Iterator[Mistake]:
+    """Names of rules: each given once; hosts that they name: of this file; and what their kind needs, and nothing else.
+
+    A rule over zones needs hosts with zones: else no placement would ever keep it.
+    """
+    first: dict[str, int] = {}
+    hosts = [entry for entry in _raw_list(document, "hosts") if isinstance(entry, dict)]
+    zones = {entry.get("zone") for entry in hosts} - {None}
+    for index, entry in enumerate(_raw_list(document, "rules")):
+        try:
+            rule = Rule.model_validate(entry)
+        except ValidationError:
+            continue
+        line = document.line(("rules", index, "name"))
+        if rule.name in first:
+            yield Mistake(line, f"a second rule is named {rule.name}, as the one in line {first[rule.name]}")
+        first.setdefault(rule.name, line)
+        for host in rule.hosts:
+            if host not in {entry.get("name") for entry in hosts}:
+                yield Mistake(line, f"rule {rule.name} names {host}, which is no host of this file")
+        needed = _NEEDS.get(rule.kind)
+        for key, given in (("hosts", rule.hosts), ("near", rule.near)):
+            if bool(given) != (key == needed):
+                what = f"needs {key}" if key == needed else f"is {rule.kind}, which has no {key}"
+                yield Mistake(line, f"rule {rule.name} {what}")
+        if rule.kind in ("spread", "near") and len(zones) < max(rule.zones, 1):
+            told = f"{rule.zones} zones, and the hosts of this file are in {len(zones)}" if zones else "zones of hosts"
+            yield Mistake(line, f"rule {rule.name} needs {told}; hosts[].zone says which host is in which")
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -112,6 +112,8 @@ def _missing_files(cluster: Cluster, document: Document, *, certificates: bool) 
         yield from _missing_ssh_files(host.ssh, ("hosts", index, "ssh"), document)
     if cluster.ceph is not None and cluster.ceph.keyring is not None:
         yield from _missing_secret(cluster.ceph.keyring, ("ceph", "keyring"), document)
+    if cluster.openstack is not None and cluster.openstack.clouds_file is not None:
+        yield from _missing_clouds(cluster.openstack.clouds_file, document)
     for index, iscsi in enumerate(cluster.iscsi):
         if iscsi.chap is not None:
             yield from _missing_secret(iscsi.chap.password_file, ("iscsi", index, "chap", "password_file"), document)
@@ -125,6 +127,14 @@ def _missing_files(cluster: Cluster, document: Document, *, certificates: bool) 
     missing = [name for name in _PKI_FILES if not os.access(pki / name, os.R_OK)]
     if missing:
         yield Mistake(line, f"libvirt.pki: the folder {pki} has no readable {' and no '.join(missing)}")
+
+
+def _missing_clouds(path: Path, document: Document) -> Iterator[Mistake]:
+    line = document.line(("openstack", "clouds_file"))
+    if not path.is_file():
+        yield Mistake(line, f"openstack.clouds_file: there is no file {path}")
+    elif not os.access(path, os.R_OK):
+        yield Mistake(line, f"openstack.clouds_file: {path} cannot be read by this user")
 
 
 def _missing_secret(path: Path, place: Location, document: Document) -> Iterator[Mistake]:

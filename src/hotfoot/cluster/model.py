@@ -24,9 +24,11 @@ from pydantic import (
 )
 from pydantic.json_schema import WithJsonSchema
 
+from hotfoot.cluster.balance import Balance
 from hotfoot.cluster.duration import DURATION_EXAMPLES, DURATION_PATTERN, parse_duration_ms
 from hotfoot.cluster.journal_url import check_journal_url, without_password
 from hotfoot.cluster.rate import RATE_EXAMPLES, RATE_PATTERN, parse_rate
+from hotfoot.cluster.rule import Rule
 from hotfoot.errors import ExitStatus, HotfootError
 
 Transport = Literal["tls", "ssh", "tcp"]
@@ -53,6 +55,12 @@ def _user(text: str) -> str:
     # Never a leading dash (ssh would read an option) and nothing that ssh_config splits or expands.
     if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.@+\\-]{0,255}", text) is None:
         raise ValueError(f'must be a user name, not "{text}"')
+    return text
+
+
+def _cloud(text: str) -> str:
+    if re.fullmatch(r"[^\x00-\x1f\x7f]{1,255}", text) is None or text != text.strip():
+        raise ValueError(f'must be a name as clouds.yaml has it, not "{text}"')
     return text
 
 
@@ -144,6 +152,13 @@ def _target(text: str) -> str:
 def _chap_user(text: str) -> str:
     if re.fullmatch(r"[\x21-\x7e]{1,200}", text) is None:
         raise ValueError(f'must be a name without blanks, as the target has it, not "{text}"')
+    return text
+
+
+def _fence_word(text: str) -> str:
+    for name in re.findall(r"\{(\w+)\}", text):
+        if name not in ("host", "address"):
+            raise ValueError(f"may have {{host}} and {{address}} in it, not {{{name}}}")
     return text
 
 
@@ -386,6 +401,40 @@ class Journal(_Section):
         return None if url is None else without_password(url)
 
 
+class OpenStack(_Section):
+    """The OpenStack cloud whose instances these are; its login is in clouds.yaml or in OS_* variables, never here."""
+
+    cloud: Annotated[str, AfterValidator(_cloud)] | None = Field(
+        default=None,
+        description="Name of the cloud in clouds.yaml; by default what OS_CLOUD or the OS_* variables say.",
+    )
+    region: Annotated[str, AfterValidator(_cloud)] | None = Field(
+        default=None, description="Region of the cloud; by default the one in clouds.yaml or OS_REGION_NAME."
+    )
+    clouds_file: _LocalPath | None = Field(
+        default=None,
+        description="A clouds.yaml of its own, relative to this file's folder; by default where all OpenStack clients "
+        "look.",
+    )
+
+
+class Fence(_Section):
+    """How a host is switched off for certain, before `hotfoot evacuate` starts its instances elsewhere."""
+
+    command: Annotated[tuple[Annotated[str, AfterValidator(_fence_word)], ...], Field(min_length=1)] = Field(
+        description="Program and arguments, run on this machine without a shell; {host} and {address} stand for the "
+        "host. Ending with 0 says that the host is off. Secrets belong into files or the environment."
+    )
+    timeout_ms: _Duration | None = Field(
+        default=None, alias="timeout", description="How long it may take, such as 3m; by default 2m."
+    )
+
+    @property
+    def timeout_s(self) -> float:
+        """How long it may take."""
+        return (120_000 if self.timeout_ms is None else self.timeout_ms) / 1000
+
+
 class Host(_Section):
     """A machine that runs instances."""
 
@@ -394,11 +443,17 @@ class Host(_Section):
     migration_address: _Address | None = Field(
         default=None, description="Address that receives the memory stream; overrides migration.network."
     )
+    zone: _Name | None = Field(default=None, description="Zone that it is in, such as its rack: for rules over zones.")
     ssh: Ssh = Field(default=Ssh(), description="What differs from the common ssh section on this host.")
+    fence: Fence | None = Field(default=None, description="How this host is switched off, in place of the common one.")
 
 
 class Cluster(_Section):
     """A cluster file: the hosts, how to reach them, and defaults."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["hosts"]}, {"required": ["openstack"]}]},
+    )
 
     name: _Name = Field(default="cluster", description="Name of the cluster, shown in reports.")
     ssh: Ssh = Field(default=Ssh(), description="SSH access to all hosts.")
@@ -414,13 +469,23 @@ class Cluster(_Section):
     policy_of: dict[str, _Name] = Field(
         default={}, description="Policies of single instances, by name or UUID, in place of the default one."
     )
+    rules: tuple[Rule, ...] = Field(
+        default=(), description="Instances that belong together, or apart: for all that plans for whole hosts."
+    )
+    balance: Balance = Field(default=Balance(), description="How hotfoot balance judges, and when it may act.")
     journal: Journal = Field(default=Journal(), description="Where migrations are kept.")
+    fence: Fence | None = Field(default=None, description="How hosts are switched off before an evacuation.")
     controllers: tuple[Annotated[str, AfterValidator(_source)], ...] = Field(
         default=(),
         description="Addresses and networks that may reach libvirt and the consoles of the hosts: with any given, "
         "`hotfoot prepare` closes these, and the ports of migrations and storage, to everyone but them and the hosts.",
     )
-    hosts: Annotated[tuple[Host, ...], Field(min_length=1)] = Field(description="The hosts of this cluster.")
+    openstack: OpenStack | None = Field(default=None, description="The OpenStack cloud; without it, plain libvirt.")
+    hosts: tuple[Host, ...] = Field(
+        default=(),
+        description="The hosts of this cluster. With openstack: those compute hosts that can be reached by SSH and "
+        "libvirt too, named as Nova names them; none are needed.",
+    )
 
     def host(self, name: str) -> Host:
         """Find a host by its name; raises HotfootError (USAGE) that offers near names."""
@@ -432,10 +497,19 @@ class Cluster(_Section):
         hint = f"did you mean {' or '.join(near)}?" if near else f"it has {len(names)} hosts; see `hotfoot hosts`."
         raise HotfootError(f'no host "{name}" in cluster {self.name}; {hint}', ExitStatus.USAGE)
 
+    @property
+    def host_names(self) -> tuple[str, ...] | None:
+        """The names of all its hosts; None for an OpenStack cloud, of which Nova tells which there are."""
+        return None if self.openstack else tuple(host.name for host in self.hosts)
+
     def ssh_of(self, host: Host) -> Ssh:
         """SSH access to one host: the common section, overridden by each key that the host itself gives."""
         own = {key: getattr(host.ssh, key) for key in host.ssh.model_fields_set}
         return self.ssh.model_copy(update=own)
+
+    def fence_of(self, host: Host) -> Fence | None:
+        """How a host is switched off: its own way, or the common one."""
+        return host.fence or self.fence
 
     def resolved(self) -> Cluster:
         """Give the same cluster with every host's SSH access and migration address written out."""

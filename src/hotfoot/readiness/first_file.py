@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -29,15 +31,57 @@ def first_file(facts: Facts, addresses: Mapping[str, str], ssh: Mapping[str, str
     """
     names = _names(facts.hosts)
     lines = ["# Written by `hotfoot init` from what the hosts told; docs/cluster-file.md explains every key."]
-    if ssh:
-        lines.append(f"ssh: {{{', '.join(f'{key}: {value}' for key, value in ssh.items())}}}")
-    lines += _transport(facts.hosts)
-    storage = _storage(facts.hosts)
-    if storage:
-        lines += ["storage:", *storage]
-    lines.append("hosts:")
+    lines += [*_reached(facts, ssh), "hosts:"]
     lines += [f"  - {{name: {names[host.host]}, address: {addresses[host.host]}}}" for host in facts.hosts]
     return "\n".join(lines) + "\n"
+
+
+def first_cloud_file(
+    facts: Facts, addresses: Mapping[str, str], openstack: Mapping[str, str], ssh: Mapping[str, str] | None = None
+) -> str:
+    """Return the text of a cluster file for an OpenStack cloud.
+
+    ``addresses`` gives the address of each compute host by Nova's name of it, ``openstack`` what that section is to
+    say. A host that could not be reached by SSH is left out, in a comment: all is done by Nova alone there. So is a
+    second one with the same address.
+    """
+    keys = ", ".join(f"{key}: {_scalar(value)}" for key, value in openstack.items())
+    lines = [
+        "# Written by `hotfoot init` from what the cloud and its compute hosts told; docs/openstack.md explains it.",
+        f"openstack: {{{keys}}}",
+    ]
+    told = {host.host for host in facts.hosts}
+    silent = {silence.host: silence.reason for silence in facts.silent}
+    first: dict[str, str] = {}
+    entries = []
+    for name, address in addresses.items():
+        entry = f"- {{name: {_scalar(name)}, address: {address}}}"
+        if name in told and first.setdefault(address, name) == name:
+            entries.append(f"  {entry}")
+        else:
+            why = silent.get(name) or f"it has the address of {first.get(address)}"
+            entries.append(f"  # {entry}  # left out: {' '.join(why.split())}")
+    if told:
+        lines += [*_reached(facts, ssh), "hosts:", *entries]
+    else:
+        lines += ["# No compute host could be reached by SSH. Those that can be may be declared:", "# hosts:", *entries]
+    return "\n".join(lines) + "\n"
+
+
+def _scalar(text: str) -> str:
+    """Write text so that YAML reads the same text."""
+    plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9._/-]*", text) and text.lower() not in _NOT_TEXT
+    return text if plain else json.dumps(text)
+
+
+_NOT_TEXT = frozenset(("true", "false", "yes", "no", "on", "off", "null", "y", "n"))
+"""Words that YAML (1.1 or 1.2) takes for something else."""
+
+
+def _reached(facts: Facts, ssh: Mapping[str, str] | None) -> list[str]:
+    lines = [f"ssh: {{{', '.join(f'{key}: {value}' for key, value in ssh.items())}}}"] if ssh else []
+    storage = _storage(facts.hosts)
+    return [*lines, *_transport(facts.hosts), *(["storage:", *storage] if storage else [])]
 
 
 def _names(hosts: Sequence[HostFacts]) -> dict[str, str]:

@@ -1,0 +1,120 @@
+"""How `hotfoot balance` judges, and when it may act, as the cluster file declares it."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict
+from pydantic.json_schema import WithJsonSchema
+
+from hotfoot.cluster.duration import DURATION_EXAMPLES, DURATION_PATTERN, parse_duration_ms
+
+_HOURS_PATTERN = r"^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$"
+_LEAST_EVERY_MS = 5_000
+
+
+def parse_hours(text: str) -> str:
+    """Check a part of the day such as ``22:00-06:00``; raises ValueError with a phrase that begins with "must be"."""
+    begins, _, ends = text.strip().partition("-")
+    if re.fullmatch(_HOURS_PATTERN, text.strip()) is None or begins == ends:
+        raise ValueError(f'must be a part of the day, such as 22:00-06:00, not "{text}"')
+    return text.strip()
+
+
+def parse_every_ms(text: str) -> int:
+    """Read how long a round takes, in ms; raises ValueError as ``parse_duration_ms``, and for less than 5 s."""
+    every_ms = parse_duration_ms(text)
+    if every_ms < _LEAST_EVERY_MS:
+        raise ValueError(f'must be at least 5s, since a look at all hosts takes as long, not "{text}"')
+    return every_ms
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str):
+        raise ValueError(f"must be a duration with its unit, such as {' or '.join(DURATION_EXAMPLES)}")
+    return value
+
+
+def _duration(value: object) -> object:
+    return parse_duration_ms(_text(value))
+
+
+def _every(value: object) -> object:
+    return parse_every_ms(_text(value))
+
+
+def _url(text: str) -> str:
+    url = urlsplit(text)
+    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
+        raise ValueError(f'must be a URL such as http://10.0.0.9:9090, not "{text}"')
+    if url.username or url.password:
+        raise ValueError("must be a URL without a user and a password")
+    return text.rstrip("/")
+
+
+def _label(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text) is None:
+        raise ValueError(f'must be the name of a label, not "{text}"')
+    return text
+
+
+_AS_TEXT = WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": list(DURATION_EXAMPLES)})
+_Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Load(BaseModel):
+    """Where the load of instances is known better than by a look of two seconds: a Prometheus server."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    prometheus: Annotated[str, AfterValidator(_url)] = Field(description="Its URL, such as http://10.0.0.9:9090.")
+    query: Annotated[str, Field(min_length=1)] = Field(
+        description="An expression in PromQL with one sample for each instance; several are added up."
+    )
+    of: Literal["cpu", "memory"] = Field(
+        default="cpu", description="What it tells: cores of cpu in use, or bytes of memory."
+    )
+    label: Annotated[str, AfterValidator(_label)] = Field(
+        default="domain", description="The label that holds the instance's name or UUID."
+    )
+
+
+class Balance(BaseModel):
+    """What `hotfoot balance` takes where its options say nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    what: tuple[str, ...] = Field(
+        default=(), description="What to make even: memory, vcpus; with measured cpu, memory; by default both."
+    )
+    measured: bool = Field(default=False, description="By what instances use, not by what they are promised.")
+    threshold: _Share = Field(
+        default=0.05, description="Nothing is moved while no host's share is further than this from the mean."
+    )
+    least_gain: _Share = Field(default=0.01, description="The score must fall by this share of itself.")
+    cost_per_gib: Annotated[float, Field(ge=0, le=1000)] = Field(
+        default=0.0005, description="What each GiB moved adds to the score."
+    )
+    load: Load | None = Field(
+        default=None, description="Where measured load is asked for; by default on the hosts themselves."
+    )
+    every_ms: Annotated[int, BeforeValidator(_every), _AS_TEXT] = Field(
+        default=300_000, alias="every", description="Of balance --watch: from one look to the next, such as 5m."
+    )
+    rounds: Annotated[int, Strict(), Field(ge=1, le=1000)] = Field(
+        default=3, description="Of balance --watch: looks in a row with a host beyond the threshold, before any move."
+    )
+    cooldown_ms: Annotated[int, BeforeValidator(_duration), _AS_TEXT] = Field(
+        default=3_600_000,
+        alias="cooldown",
+        description="Of balance --watch: how long an instance stays where it has been moved to, by anybody.",
+    )
+    max_moves: Annotated[int, Strict(), Field(ge=1, le=100_000)] | None = Field(
+        default=None, description="No more moves than this, in each round with --watch; by default no limit."
+    )
+    quiet: tuple[Annotated[str, AfterValidator(parse_hours)], ...] = Field(
+        default=(),
+        description="Of balance --watch: parts of the day, local time, in which nothing is moved: 08:00-18:00.",
+    )
