@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -60,7 +61,7 @@ def postgresql() -> Iterator[str]:
                 time.sleep(0.1)
         yield url
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)  # its fast shutdown: a connection that some test left open holds nothing up
         server.wait()
         shutil.rmtree(folder)
 
@@ -75,7 +76,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     yield Place(url=url)
     with psycopg.connect(url) as connection:
         connection.execute(
-            "DROP TABLE IF EXISTS samples, actions, migrations, plan_moves, plans, hosts_out, alembic_version"
+            "DROP TABLE IF EXISTS samples, actions, migrations, plan_moves, plans, hosts_out, definitions,"
+            " alembic_version"
         )
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from tests.journal.cloud_double import INSTANCE, CloudDouble
-from tests.journal.records import DEAD, STRANGER, record
+from tests.journal.records import DEAD, STRANGER, UUID, completed, failed, record
 
 from hotfoot.errors import ExitStatus, HotfootError
 from hotfoot.journal import afterwards, following
-from hotfoot.journal.afterwards import is_orphan, look_afterwards
+from hotfoot.journal.afterwards import is_orphan, look_afterwards, look_again
 from hotfoot.journal.claim import Claim, to_xml
 from hotfoot.journal.keeping import Keeping
 from hotfoot.journal.living import myself
@@ -76,6 +76,26 @@ async def test_an_instance_that_no_host_has_is_unknown(store: Store, orphan: Rec
     await settle(store, CloudDouble(at="nowhere"))
     ended = store.find(orphan.id)
     assert (ended.word, ended.status) == ("unknown", ExitStatus.UNKNOWN_STATE)
+
+
+async def test_what_could_not_be_known_is_ended_by_what_is_known_later_with_what_was_measured(store: Store) -> None:
+    unknown = failed(record(), ExitStatus.UNKNOWN_STATE, "n2 does not answer.")
+    unknown = replace(unknown, result={**(unknown.result or {}), "outage_ms": 700})
+    name = store.entries.open(unknown)
+    store.entries.open(failed(record(started_ms=unknown.started_ms + 1), ExitStatus.REFUSED, "n2 does not answer."))
+    assert await look_again(CloudDouble(at="nowhere", silent=("n2",)).cloud, store, "rack1", UUID)
+    assert store.find(name).word == "unknown"
+    found = await look_again(CloudDouble(at="n2").cloud, store, "rack1", UUID)
+    assert found
+    assert "vm1 lives on n2" in found.sentence
+    assert (store.find(name).word, store.find(name).number("outage_ms")) == ("completed", 700)
+    assert await look_again(CloudDouble(at="n1").cloud, store, "rack1", UUID) is None
+
+
+async def test_only_the_last_migration_of_an_instance_is_looked_at_again(store: Store) -> None:
+    store.entries.open(failed(record(started_ms=1_000), ExitStatus.UNKNOWN_STATE, "n2 does not answer."))
+    store.entries.open(completed(record(started_ms=2_000)))
+    assert await look_again(CloudDouble(at="n2").cloud, store, "rack1", UUID) is None
 
 
 async def test_as_long_as_a_host_is_silent_and_nothing_is_proven_the_record_stays_open(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hotfoot.cli.options import ClusterOption, JsonOption
-from hotfoot.cli.session import with_cloud
+from hotfoot.cli.session import with_libvirt
 from hotfoot.errors import ExitStatus, HotfootError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def recover(
         return command.tell(dry_run=dry_run)
 
     try:
-        status = with_cloud(cluster, work)
+        status = with_libvirt(cluster, work)
     except KeyboardInterrupt:
         typer.echo(f"Left; `hotfoot recover {instance}` goes on.", err=True)
         status = ExitStatus.INTERRUPTED
@@ -133,6 +133,27 @@ class Recovery:
                 if await rejoin.tidy(self._cloud, order):
                     self._done.append("definition removed")
         await tell_orphans(self._declared, self._cloud)
+        await self._look_again()
+
+    async def _look_again(self) -> None:
+        """End the record of the last migration by what is known now, where it ended in an unknown state."""
+        from hotfoot.journal.afterwards import look_again
+        from hotfoot.journal.place import place_of
+        from hotfoot.journal.store import Store
+
+        place = place_of(self._declared.journal.url)
+        if not place.exists:
+            return
+        store = Store(place)
+        try:
+            found = await look_again(self._cloud, store, self._declared.name, self._instance.uuid)
+        except HotfootError as error:
+            self._say(f"The record of the last migration of {self._instance.name} stays as it is: {error}.")
+            return
+        finally:
+            store.close()
+        if found:
+            self._say(found.sentence)
 
     def tell(self, *, dry_run: bool) -> ExitStatus:
         """Print what is where and what can be done; return the status: whole, or not."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hotfoot.cloud.protocol import Cloud
 from hotfoot.journal.claims import clear
 from hotfoot.journal.entries import now_ms
 from hotfoot.journal.living import lives
 from hotfoot.journal.record import Record, ended
-from hotfoot.journal.store import Open, Store
+from hotfoot.journal.store import Open, Store, Wanted
 from hotfoot.journal.verdict import order_of, place_of, result_of
 from hotfoot.migration.proof import Place, Proof
 from hotfoot.migration.result import JobTotals
@@ -38,16 +38,21 @@ def is_orphan(left: Open) -> bool:
     return left.silent_ms > SILENT_MS if alive is None else not alive
 
 
-async def orphans(store: Store, cluster: str, hosts: Collection[str]) -> tuple[Record, ...]:
-    """Return the open records of a cluster between hosts of it whose owner is dead, the oldest first."""
+async def orphans(store: Store, cluster: str, hosts: Collection[str] | None) -> tuple[Record, ...]:
+    """Return the open records of a cluster between hosts of it whose owner is dead, the oldest first.
+
+    Without ``hosts`` between any: where they are not declared, but Nova's to tell.
+    """
     left = await asyncio.to_thread(store.left_open, cluster)
     return tuple(
-        each.record for each in left if is_orphan(each) and {each.record.source, each.record.destination} <= {*hosts}
+        each.record
+        for each in left
+        if is_orphan(each) and (hosts is None or {each.record.source, each.record.destination} - {None} <= {*hosts})
     )
 
 
 async def look_afterwards(
-    cloud: Cloud, store: Store, cluster: str, hosts: Collection[str], *, stopped: str | None = None
+    cloud: Cloud, store: Store, cluster: str, hosts: Collection[str] | None, *, stopped: str | None = None
 ) -> tuple[Found, ...]:
     """Look where the instances of all orphaned records are, and end the records that can be ended.
 
@@ -61,14 +66,28 @@ async def look_afterwards(
     )
 
 
-async def _settle(cloud: Cloud, store: Store, record: Record, *, stopped: bool) -> Found:
+async def look_again(cloud: Cloud, store: Store, cluster: str, uuid: str) -> Found | None:
+    """Look where an instance is whose last migration ended in a state that could not be known, and end it anew.
+
+    None where its last migration (refused ones never began) ended otherwise.
+    """
+    newest = await asyncio.to_thread(store.records, Wanted(cluster=cluster, instance=uuid))
+    last = next((record for record in newest if record.word != "refused"), None)
+    if last is None or last.word != "unknown":
+        return None
+    who = f"How the migration {last.id} of {last.instance} ended could not be known"
+    return await _settle(cloud, store, last, stopped=False, who=who)
+
+
+async def _settle(cloud: Cloud, store: Store, record: Record, *, stopped: bool, who: str | None = None) -> Found:
     name = record.instance
-    who = f"The Hotfoot of {record.owner} ended before the migration {record.id} of {name} did"
+    who = who or f"The Hotfoot of {record.owner} ended before the migration {record.id} of {name} did"
     if await cloud.job(record.source or "", record.uuid or "") is not None:
         return Found(
             record,
             True,
-            f"{who}; it goes on from {record.source} to {record.destination}: `hotfoot watch {name}` follows it to its"
+            f"{who}; it goes on from {record.source} to {record.destination or 'where Nova chose'}:"
+            f" `hotfoot watch {name}` follows it to its"
             f" end, `hotfoot abort {name}` stops it.",
         )
     proof, last_word = await prove(cloud, record)
@@ -78,6 +97,9 @@ async def _settle(cloud: Cloud, store: Store, record: Record, *, stopped: bool) 
     how = "stopped by `hotfoot abort`:" if stopped else "found afterwards:"
     result = result_of(record, proof, totals, how=f"{who}; {how}", total_ms=totals.elapsed_ms, stopped=stopped)
     done = ended(record, result, now_ms(), found_afterwards=True)
+    if record.result:  # what was measured at the time, such as the outage, nobody can measure any more
+        told = {key: value for key, value in (done.result or {}).items() if value is not None}
+        done = replace(done, result={**record.result, **told}, outage_at_ms=record.outage_at_ms)
     await asyncio.to_thread(store.entries.end, done)
     await clear(cloud, record.uuid or "", record.owner, record.source, record.destination)
     return Found(done, False, done.reason or "")

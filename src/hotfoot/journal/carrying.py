@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hotfoot.cloud.protocol import Cloud
-from hotfoot.errors import ExitStatus
+from hotfoot.errors import ExitStatus, HotfootError
 from hotfoot.journal.out_of_placement import told_hosts_out
 from hotfoot.journal.place import Place
 from hotfoot.migration.action import Action
@@ -27,7 +28,8 @@ OnAction = Callable[[Action], None]
 
 
 class Carrying:
-    """One migration. In order: ``prepare``, ``claim``, ``move``; where it cannot be moved, ``pick_up`` or ``refuse``.
+    """One migration. In order: ``prepare``, ``claim``, ``move``; where it cannot be moved, ``pick_up`` or ``refuse``;
+    or all of it by ``carry_out``.
 
     Invariants: every end is a result, also a refusal, and is kept in the journal where that can be written; what is
     claimed is given back. ``say`` is called in the event loop with sentences for the operator.
@@ -38,7 +40,7 @@ class Carrying:
         cloud: Cloud,
         place: Place,
         cluster: str,
-        hosts: Collection[str],
+        hosts: Collection[str] | None,
         request: Request,
         survey: Survey | None,
         say: Callable[[str], None],
@@ -97,6 +99,27 @@ class Carrying:
         policy = order.options.policy.name
         await keeping.open(verdict.instance, order, self.request, forecast=told, policy=policy)
         return await keeping.end(replace(await run.execute(), forecast=told))
+
+    async def carry_out(self, on_sample: OnSample) -> MigrationResult:
+        """Judge, claim and move; every end is a result, also a refusal."""
+        try:
+            preparation = await self.prepare()
+            if preparation.verdict.order is None:
+                return await self.refuse(ExitStatus.REFUSED, " ".join(preparation.verdict.obstacles))
+            await self.claim()
+            return await self.move(on_sample, lambda _action: None)
+        except HotfootError as error:
+            return await self.refuse(error.status, str(error))
+
+    async def follow(self, on_sample: OnSample, begun: Callable[[], None]) -> MigrationResult | None:
+        """Follow a migration that goes on without its Hotfoot, calling ``begun`` first; None when there is none."""
+        with suppress(HotfootError):  # the instance is no longer on its source, or somebody else follows it
+            await self.prepare()
+            following = await self.pick_up(on_sample)
+            if following is not None:
+                begun()
+                return await following.execute()
+        return None
 
     async def pick_up(self, on_sample: OnSample) -> Following | None:
         """Take over the migration of the instance that goes on without its Hotfoot; None when there is none.

@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from hotfoot.errors import HotfootError
+from hotfoot.errors import ExitStatus, HotfootError
 from hotfoot.journal.database import Database, Doubled, Trouble, connect
 from hotfoot.journal.owner import Owner
 from hotfoot.journal.place import Place
@@ -31,7 +31,13 @@ _OPEN = f"INSERT INTO migrations ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{
 _END = """
     UPDATE migrations SET ended_ms = :ended_ms, outcome = :outcome, status = :status, outage_at_ms = :outage_at_ms,
         result = :result, found_afterwards = :found_afterwards
-    WHERE id = :id AND (ended_ms IS NULL OR (found_afterwards AND NOT :found_afterwards))
+    WHERE id = :id AND (
+        ended_ms IS NULL OR (found_afterwards AND NOT :found_afterwards) OR (status = :unknown AND status <> :status)
+    )
+"""
+_PLACED = """
+    UPDATE definitions SET host = :destination, running = :running, placed_ms = :ended_ms
+    WHERE cluster = :cluster AND uuid = :uuid AND placed_ms <= :ended_ms
 """
 _SAMPLE = "INSERT INTO samples (migration, n, at_ms, sample) VALUES (:id, :n, :at_ms, :what) ON CONFLICT DO NOTHING"
 _ACTION = "INSERT INTO actions (migration, n, at_ms, action) VALUES (:id, :n, :at_ms, :what) ON CONFLICT DO NOTHING"
@@ -103,10 +109,16 @@ class Entries:
     def end(self, record: Record) -> bool:
         """Keep how a record ended; False when it has ended already.
 
-        Invariant: the first word stands, except that the owner's own stands above what others found afterwards.
+        Invariant: the first word stands, except that the owner's own stands above what others found afterwards, and
+        what is known above that nothing was known. Where
+        it completed, the instance's kept definition is of its destination from then on.
         """
         with self._begin() as database:
-            return bool(database.execute(_END, _values(record)).rowcount)
+            ended = bool(database.execute(_END, {**_values(record), "unknown": int(ExitStatus.UNKNOWN_STATE)}).rowcount)
+            if ended and record.outcome == "completed":
+                where = ("cluster", "uuid", "destination", "ended_ms")
+                database.execute(_PLACED, {**{key: getattr(record, key) for key in where}, "running": True})
+            return ended
 
     def moves(self, cluster: str, source: str, destination: str, most: int) -> tuple[Move, ...]:
         """Return the last completed live migrations from the source to the destination, the newest first."""

@@ -39,7 +39,7 @@ class Keeping:
     """
 
     def __init__(
-        self, cloud: Cloud, place: Place, cluster: str, hosts: Collection[str], say: Callable[[str], None]
+        self, cloud: Cloud, place: Place, cluster: str, hosts: Collection[str] | None, say: Callable[[str], None]
     ) -> None:
         self._cloud = cloud
         self._place = place
@@ -61,7 +61,9 @@ class Keeping:
     ) -> None:
         """Open the record, as the last thing before the move."""
         record = self._record(instance, request)
-        record = replace(record, destination=order.destination, mode=order.mode.value, forecast=forecast, policy=policy)
+        record = replace(
+            record, destination=order.destination or None, mode=order.mode.value, forecast=forecast, policy=policy
+        )
         self._recorder = Recorder(Entries(self._place), record, self._say_from_thread)
         self._id = await asyncio.to_thread(self._recorder.begin, OPEN_PATIENCE_S)
         if self._held:

@@ -69,6 +69,12 @@ class PlanRecord:
         hosts = self.asked.get("hosts")
         return tuple(hosts) if isinstance(hosts, (list, tuple)) else ()
 
+    @property
+    def deadline_ms(self) -> int | None:
+        """When its moves are to be over; ms since 1970 UTC."""
+        at_ms = self.asked.get("deadline_ms")
+        return at_ms if isinstance(at_ms, int) else None
+
     def as_json(self, steps: tuple[Step, ...]) -> dict[str, object]:
         """Return the object of ``hotfoot plan show --json``, with the moves."""
         return {
@@ -80,6 +86,7 @@ class PlanRecord:
             "wanted": self.wanted.value if self.wanted else None,
             "status": self.status,
             "made": iso(self.made_ms),
+            "deadline": None if self.deadline_ms is None else iso(self.deadline_ms),
             "ended": None if self.ended_ms is None else iso(self.ended_ms),
             "user": self.owner.user,
             "controller": self.owner.host,

@@ -169,13 +169,13 @@ class Plans:
             return tuple(read(move) for move in database.execute(query).scalars())
 
     def newest_done(self, cluster: str, most: int) -> tuple[Step, ...]:
-        """Return the last moves that were done, of any plan of a cluster."""
+        """Return the last moves that were done, of any plan of a cluster; starts of an evacuation are none."""
         if not self._store.place.exists:
             return ()
         query = (
             select(PLAN_MOVES.c.move)
             .join(PLANS, PLANS.c.id == PLAN_MOVES.c.plan)
-            .where(PLANS.c.cluster == cluster, PLAN_MOVES.c.state == StepState.DONE.value)
+            .where(PLANS.c.cluster == cluster, PLAN_MOVES.c.state == StepState.DONE.value, PLANS.c.verb != "evacuate")
             .order_by(PLANS.c.made_ms.desc(), PLAN_MOVES.c.n.desc())
             .limit(most)
         )
@@ -191,8 +191,9 @@ class Plans:
         return there
 
     def drained(self, cluster: str, hosts: Collection[str]) -> Mapping[str, tuple[str, str]]:
-        """Return what drains moved from hosts since they were last restored: instance id to (home, where it was put).
+        """Return what left hosts since they were last restored: instance id to (home, where it was put).
 
+        By a drain, or by an evacuation.
         A restore that ended whole settles all drains of its hosts before it.
         """
         query = select(PLANS).where(PLANS.c.cluster == cluster).order_by(PLANS.c.made_ms, PLANS.c.id)
@@ -204,7 +205,7 @@ class Plans:
                 mine = {*hosts} & {*record.asked_hosts}
                 if mine and record.verb == "restore" and record.status == ExitStatus.COMPLETED:
                     found = {uuid: place for uuid, place in found.items() if place[0] not in mine}
-                if record.verb == "drain":
+                if record.verb in ("drain", "evacuate"):
                     moves = select(PLAN_MOVES.c.move).where(PLAN_MOVES.c.plan == record.id).order_by(PLAN_MOVES.c.n)
                     for step in map(read, database.execute(moves).scalars()):
                         if step.state is not StepState.DONE:

@@ -102,3 +102,18 @@ HOSTS_OUT = Table(
     Column("since_ms", BigInteger, nullable=False),
     Column("why", Text, nullable=False),
 )
+
+DEFINITIONS = Table(
+    "definitions",
+    METADATA,
+    Column("cluster", Text, primary_key=True),
+    Column("uuid", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("running", Boolean, nullable=False),
+    Column("persistent", Boolean, nullable=False),
+    Column("autostart", Boolean, nullable=False),
+    Column("xml", Text, nullable=False),
+    Column("seen_ms", BigInteger, nullable=False),
+    Column("placed_ms", BigInteger, nullable=False),
+)

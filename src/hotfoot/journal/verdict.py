@@ -41,8 +41,9 @@ def result_of(
 ) -> MigrationResult:
     """Return the record's end. ``how`` begins the reason: who found it out; ``stopped``: somebody wanted it to."""
     name = record.instance
+    destination = record.destination or (proof.host if proof.place is Place.DESTINATION else None)
     outcome, status, where = {
-        Place.DESTINATION: (Outcome.COMPLETED, ExitStatus.COMPLETED, f"{name} lives on {record.destination}."),
+        Place.DESTINATION: (Outcome.COMPLETED, ExitStatus.COMPLETED, f"{name} lives on {destination}."),
         Place.SOURCE: (Outcome.FAILED, ExitStatus.FAILED_ON_SOURCE, f"{name} lives on {record.source}, as before."),
         Place.UNCLEAR: (Outcome.FAILED, ExitStatus.UNKNOWN_STATE, ""),
     }[proof.place]
@@ -54,7 +55,7 @@ def result_of(
         status=status,
         uuid=record.uuid,
         source=record.source,
-        destination=record.destination,
+        destination=destination,
         mode=record.mode,
         reason=f"{how} {where}".rstrip(),
         remarks=proof.remarks,

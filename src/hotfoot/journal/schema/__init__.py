@@ -1,4 +1,4 @@
 """The schema of the journal, step by step: Alembic's folder of scripts."""
 
-NEWEST = "0002"
+NEWEST = "0003"
 """The last step."""
