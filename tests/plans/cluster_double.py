@@ -26,6 +26,8 @@ class ClusterDouble:
     at: dict[str, str]
     fails: set[tuple[str, str]] = field(default_factory=set)
     """Instance and host: a migration that ends on its source."""
+    uses: dict[str, float] = field(default_factory=dict)
+    """Cores that instances keep busy, by name."""
     slow: bool = False
     """Migrations go on until ``let_go`` is called, or they are aborted."""
     moved: list[tuple[str, str, str]] = field(default_factory=list)
@@ -60,7 +62,7 @@ class ClusterDouble:
             memory_bytes=GIB,
         )  # fmt: skip
 
-    async def look(self) -> Inventory:
+    async def look(self, wanted: str | None = None) -> Inventory:
         await asyncio.sleep(0)
         hosts = (
             Host(name=name, address=name, cpus=4, memory_total_bytes=8 * GIB, memory_available_bytes=8 * GIB)
@@ -84,7 +86,7 @@ class ClusterDouble:
         return 0, 0
 
     async def usage(self, host: str, period_s: float) -> Mapping[str, Usage]:
-        return {}
+        return {f"id-{name}": Usage(cpus=cpus) for name, cpus in self.uses.items() if self.at[name] == host}
 
     async def touched(self, host: str, instances: Sequence[Instance]) -> Mapping[str, int]:
         return {}

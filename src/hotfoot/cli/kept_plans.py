@@ -1,4 +1,4 @@
-"""``hotfoot plan show``, ``pause``, ``resume`` and ``cancel``: plans that are kept in the journal."""
+"""``hotfoot plan run``, ``show``, ``pause``, ``resume``, ``cancel``: plans that are kept, in a file or the journal."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hotfoot.cli.options import ClusterOption, JsonOption
+from hotfoot.cli.options import ClusterOption, DeadlineOption, JsonOption, asked_deadline
 from hotfoot.cli.plan import app
 from hotfoot.cli.plan_site import site_of
-from hotfoot.cli.session import with_cloud
+from hotfoot.cli.session import with_libvirt
+from hotfoot.cli.verb import AT_ONCE, DryRunOption, Face, PolicyOption, Verb, YesOption, hosts_of
 
 if TYPE_CHECKING:
     from hotfoot.cli.plan_live import PlanView
     from hotfoot.cloud.libvirt_cloud import LibvirtCloud
     from hotfoot.cluster import Cluster
+    from hotfoot.errors import ExitStatus
     from hotfoot.journal.plan_record import Asked, PlanRecord
     from hotfoot.journal.plans import Plans
     from hotfoot.placement.course import Step
@@ -27,6 +29,49 @@ if TYPE_CHECKING:
 PlanArgument = Annotated[
     str | None, typer.Argument(metavar="[ID]", help="Id of a plan, or how it begins [default: the newest].")
 ]
+
+
+@app.command()
+def run(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="What `hotfoot plan ... --json` printed; - is standard input.")
+    ],
+    deadline: DeadlineOption = None,
+    at_once: Annotated[
+        int | None,
+        typer.Option("--at-once", min=1, help="Most migrations at once from and to each host [default: the plan's]."),
+    ] = None,
+    policy: PolicyOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    cluster: ClusterOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Carry out a plan that was made earlier, as it is, or refuse it where it does not fit any more."""
+    from hotfoot.cli.made_plan import text_of
+    from hotfoot.placement.plan_text import read_plan
+
+    ends_ms = asked_deadline(deadline)
+    made = read_plan(text_of(file, "plan"), "standard input" if str(file) == "-" else str(file))
+    limits = made.asked.limits
+    most = at_once or min(limits.per_source or AT_ONCE, limits.per_destination or AT_ONCE)
+
+    async def work(declared: Cluster, cloud: LibvirtCloud) -> ExitStatus:
+        drained = hosts_of(declared, list(made.drained))
+        verb = Verb(
+            made.asked.wish.objective.kind,
+            drained,
+            out=drained,
+            once=True,
+            at_once=most,
+            policy=policy,
+            deadline_ms=ends_ms,
+        )
+        face = Face(verb, dry_run=dry_run, yes=yes, as_json=as_json)
+        async with site_of(declared, cloud, most, policy) as site:
+            return await face.run_planned(site, made.asked.wish, await site.checked(made))
+
+    raise typer.Exit(int(with_libvirt(cluster, work)))
 
 
 @app.command()
@@ -70,7 +115,7 @@ def resume(plan: PlanArgument = None, cluster: ClusterOption = None, as_json: Js
 
     with _plans(cluster) as (plans, name):
         record = plans.find(name, plan)
-    run = with_cloud(cluster, lambda declared, cloud: _take_up(declared, cloud, record))
+    run = with_libvirt(cluster, lambda declared, cloud: _take_up(declared, cloud, record))
     if as_json:
         typer.echo(json.dumps(run.record.as_json(run.course.steps)))
     else:
@@ -92,13 +137,15 @@ def _plans(cluster: Path | None) -> Iterator[tuple[Plans, str]]:
 
 
 async def _take_up(declared: Cluster, cloud: LibvirtCloud, record: PlanRecord, wanted: Asked | None = None) -> PlanRun:
-    from hotfoot.cli.drain import AT_ONCE
+    from hotfoot.cli.evacuate import dead_site
     from hotfoot.cli.plan_live import carry_out
     from hotfoot.plans.run import PlanRun
 
     at_once, policy = record.asked.get("at_once"), record.asked.get("policy")
     at_once, policy = at_once if isinstance(at_once, int) else AT_ONCE, policy if isinstance(policy, str) else None
-    async with site_of(declared, cloud, at_once, policy) as site:
+    evacuates = record.verb == "evacuate"
+    async with site_of(declared, cloud, at_once, policy, keep=not evacuates) as found:
+        site = dead_site(declared, found, cloud, record.asked_hosts) if evacuates else found
 
         async def make(view: PlanView) -> PlanRun:
             adopted, course = await site.take_up(record)
@@ -120,7 +167,7 @@ def _stop(name: str | None, wanted: Asked, cluster: Path | None) -> None:
         if plans.runs(record) and plans.want(record.id, wanted):
             typer.echo(f"{record.owner} was told; `hotfoot plan show {record.id}` shows when it has stopped.")
             return
-    run = with_cloud(cluster, lambda declared, cloud: _take_up(declared, cloud, record, wanted))
+    run = with_libvirt(cluster, lambda declared, cloud: _take_up(declared, cloud, record, wanted))
     print_end(run.record, run.course)
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _USELESS_GAP = 0.9
 """A bound that leaves so much of the score open tells nothing."""
+_MOST_NAMED = 6
 
 
 def print_moves(plan: Plan, snapshot: Snapshot) -> None:
@@ -42,6 +43,32 @@ def print_moves(plan: Plan, snapshot: Snapshot) -> None:
         typer.echo("What should move, and stays:")
         for reason in plan.stays.values():
             typer.secho(f"  {reason}", fg=typer.colors.YELLOW)
+
+
+def print_deadline(plan: Plan, snapshot: Snapshot, deadline_ms: int | None) -> None:
+    """Say what would not end before the deadline, and so would not begin."""
+    from time import time
+
+    from hotfoot.placement.deadline import late_moves, told
+
+    if deadline_ms is None or not plan.moves:
+        return
+    now_ms = round(1000 * time())
+    if not snapshot.tells_links:
+        typer.echo(f"After the deadline, {told(deadline_ms, now_ms)}, no move would be begun.")
+        return
+    late = late_moves(plan, (deadline_ms - now_ms) / 1000)
+    if late:
+        named = ", ".join(move.name for move in late[:_MOST_NAMED])
+        more = f" and {len(late) - _MOST_NAMED} more" if len(late) > _MOST_NAMED else ""
+        count = f"{len(late)} move{'' if len(late) == 1 else 's'}"
+        typer.secho(
+            f"The deadline {told(deadline_ms, now_ms)} comes before that end: {count} would not be begun"
+            f" ({named}{more}).",
+            fg=typer.colors.YELLOW,
+        )
+    else:
+        typer.echo(f"That is before the deadline, {told(deadline_ms, now_ms)}.")
 
 
 def _row(move: Move, *, timed: bool) -> tuple[str, ...]:

@@ -13,9 +13,23 @@ ClusterOption = Annotated[
     Path | None,
     typer.Option("--cluster", envvar="HOTFOOT_CLUSTER", help="Cluster file [default: ./hotfoot.yaml]."),
 ]
+CloudOption = Annotated[
+    str | None,
+    typer.Option(
+        "--cloud", "--os-cloud", metavar="NAME", help="An OpenStack cloud of clouds.yaml, without a cluster file."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 ToOption = Annotated[
     list[str] | None, typer.Option("--to", metavar="HOSTS", help="Only to these hosts: names, with commas between.")
+]
+SnapshotOption = Annotated[
+    Path | None,
+    typer.Option("--snapshot", metavar="FILE", help="Plan for what `hotfoot snapshot` saved; - reads standard input."),
+]
+DeadlineOption = Annotated[
+    str | None,
+    typer.Option("--deadline", metavar="TIME", help="When all is to be over: 90m, 06:00, or a date with a time."),
 ]
 MovesOption = Annotated[int | None, typer.Option("--max-moves", min=0, help="No more moves than this.")]
 
@@ -23,6 +37,18 @@ MovesOption = Annotated[int | None, typer.Option("--max-moves", min=0, help="No 
 def names_in(given: list[str]) -> tuple[str, ...]:
     """Return the names in words that may hold several, with commas between."""
     return tuple(name.strip() for each in given for name in each.split(",") if name.strip())
+
+
+def asked_deadline(text: str | None) -> int | None:
+    """Read ``--deadline`` of a plan, in ms since 1970 UTC; raises HotfootError (USAGE) for what is none."""
+    from time import time
+
+    from hotfoot.placement.deadline import deadline_ms
+
+    try:
+        return None if text is None else deadline_ms(text, round(1000 * time()))
+    except ValueError as error:
+        raise HotfootError(f"--deadline {error}.", ExitStatus.USAGE) from None
 
 
 def asked_rate(text: str | None, otherwise: int | None) -> int | None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hotfoot.cli.options import ClusterOption, JsonOption, MovesOption, ToOption, names_in
-from hotfoot.errors import ExitStatus, HotfootError
+from hotfoot.cli.made_plan import saved_snapshot, snapshot_of
+from hotfoot.cli.options import ClusterOption, JsonOption, MovesOption, SnapshotOption, ToOption, names_in
 
 if TYPE_CHECKING:
     from hotfoot.placement.snapshot import Snapshot
@@ -22,10 +20,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-SnapshotOption = Annotated[
-    Path | None,
-    typer.Option("--snapshot", metavar="FILE", help="Plan for what `hotfoot snapshot` saved; - reads standard input."),
-]
 SecondsOption = Annotated[float, typer.Option("--seconds", min=0.01, help="How long to look for a better plan.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Another number may find another plan that is as good.")]
 
@@ -44,7 +38,7 @@ def drain(
     """Empty hosts with the fewest bytes moved; nothing is moved onto them."""
     from hotfoot.placement.wish import Drain
 
-    known = _snapshot(snapshot, cluster)
+    known = snapshot_of(snapshot, cluster)
     _show(known, Drain(hosts=frozenset(names_in(hosts))), to, max_moves, seconds, seed, as_json=as_json)
 
 
@@ -65,7 +59,7 @@ def restore(
     """Bring instances back to where they were in an earlier snapshot."""
     from hotfoot.placement.wish import Restore
 
-    earlier, known = _read(Path(before)), _snapshot(snapshot, cluster)
+    earlier, known = saved_snapshot(Path(before)), snapshot_of(snapshot, cluster)
     homes = known.homes_in(earlier, names_in(hosts) if hosts else None)
     _show(known, Restore(homes=homes), to, max_moves, seconds, seed, as_json=as_json)
 
@@ -94,7 +88,7 @@ def balance(
     """Make hosts alike in what is allocated, or with --measured in what is used."""
     from hotfoot.placement.wish import Balance, quantities
 
-    known = _snapshot(snapshot, cluster)
+    known = snapshot_of(snapshot, cluster)
     objective = Balance(
         what=quantities(names_in([what]), known.quantities(measured=measured), measured=measured),
         measured=measured,
@@ -118,7 +112,7 @@ def consolidate(
     """Empty as many hosts as possible, with the fewest bytes moved."""
     from hotfoot.placement.wish import Consolidate
 
-    _show(_snapshot(snapshot, cluster), Consolidate(), to, max_moves, seconds, seed, as_json=as_json)
+    _show(snapshot_of(snapshot, cluster), Consolidate(), to, max_moves, seconds, seed, as_json=as_json)
 
 
 @app.command()
@@ -134,7 +128,7 @@ def repair(
     """Mend broken rules, with the fewest bytes moved."""
     from hotfoot.placement.wish import Repair
 
-    _show(_snapshot(snapshot, cluster), Repair(), to, max_moves, seconds, seed, as_json=as_json)
+    _show(snapshot_of(snapshot, cluster), Repair(), to, max_moves, seconds, seed, as_json=as_json)
 
 
 def _show(
@@ -147,9 +141,7 @@ def _show(
     *,
     as_json: bool,
 ) -> None:
-    from time import monotonic
-
-    from hotfoot.placement.planning import plan
+    from hotfoot.cli.made_plan import show_plan
     from hotfoot.placement.wish import Wish
 
     wish = Wish(
@@ -159,30 +151,4 @@ def _show(
         seconds=seconds,
         seed=seed,
     )
-    made = plan(known, wish, monotonic)
-    if as_json:
-        typer.echo(json.dumps(made.as_json()))
-    else:
-        from hotfoot.cli.moves_view import print_moves
-
-        print_moves(made, known)
-
-
-def _snapshot(file: Path | None, cluster: Path | None) -> Snapshot:
-    if file is not None:
-        return _read(file)
-    from hotfoot.cli.snapshot import live_snapshot
-
-    return live_snapshot(cluster)
-
-
-def _read(file: Path) -> Snapshot:
-    from hotfoot.placement.snapshot_text import read_snapshot
-
-    try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise HotfootError(f"The snapshot {file} cannot be read: {error.strerror}.", ExitStatus.USAGE) from None
-    except UnicodeDecodeError:
-        raise HotfootError(f"The snapshot {file} is not text in UTF-8.", ExitStatus.USAGE) from None
-    return read_snapshot(text, "standard input" if str(file) == "-" else str(file))
+    show_plan(known, wish, as_json=as_json)

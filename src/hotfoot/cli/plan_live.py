@@ -54,7 +54,7 @@ class PlanView:
         for step in course.steps:
             if step.over and step.n not in self._told:
                 self._told.add(step.n)
-                self.say(_ended(step))
+                self.say(_ended(step, _done_word(self._title)))
         self._show()
 
     def known(self, course: Course) -> None:
@@ -81,7 +81,7 @@ def heading(title: str, course: Course, running: Mapping[int, Progress]) -> str:
         len(course.in_state(state))
         for state in (StepState.DONE, StepState.RUNNING, StepState.WAITING, StepState.FAILED)
     )
-    words = [f"{title}: {done} of {done + under_way + waiting} moved"]
+    words = [f"{title}: {done} of {done + under_way + waiting} {_done_word(title)}"]
     if failed:
         words.append(f"{failed} failed")
     if under_way:
@@ -99,12 +99,17 @@ def _title(step: Step) -> str:
     return f"{step.name}  {step.source} → {step.destination}"
 
 
-def _ended(step: Step) -> str:
+def _done_word(title: str) -> str:
+    """What has become of an instance whose move is done, by the verb that a plan's title begins with."""
+    return "started" if title.startswith("evacuate") else "moved"
+
+
+def _ended(step: Step, done: str) -> str:
     from hotfoot.placement.course import StepState
 
     words = [_title(step), step.state.value]
     if step.state is StepState.DONE:
-        words = [_title(step), "moved"]
+        words = [_title(step), done]
         if step.began_ms and step.ended_ms and step.why is None:
             words[1] += f" in {human_duration(step.ended_ms - step.began_ms)}"
         if step.downtime_ms is not None:
@@ -181,7 +186,8 @@ def print_end(record: PlanRecord, course: Course) -> None:
     from hotfoot.placement.course import StepState
 
     done = course.in_state(StepState.DONE)
-    moved = f"{len(done)} move{'' if len(done) == 1 else 's'} made"
+    what = ("instance", "started") if record.verb == "evacuate" else ("move", "made")
+    moved = f"{len(done)} {what[0]}{'' if len(done) == 1 else 's'} {what[1]}"
     how = "is paused" if record.state is PlanState.PAUSED else _HOW.get(record.status or 0, "ended")
     colour = None if record.status == 0 else typer.colors.YELLOW
     typer.secho(f"{record.title} {how}: {moved} (plan {record.id}).", bold=True, fg=colour)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -14,14 +14,21 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def site_of(declared: Cluster, cloud: LibvirtCloud, at_once: int, policy: str | None) -> AsyncIterator[Site]:
-    """Yield the site; what became of migrations whose Hotfoot was killed is told first. Raises HotfootError."""
+async def site_of(
+    declared: Cluster, cloud: LibvirtCloud, at_once: int, policy: str | None, *, keep: bool = True
+) -> AsyncIterator[Site]:
+    """Yield the site; what became of migrations whose Hotfoot was killed is told first. Raises HotfootError.
+
+    ``keep``: the definitions that the journal keeps are read anew.
+    """
     from hotfoot.cli.asked import Asked
+    from hotfoot.cli.definitions import keep_definitions
     from hotfoot.cli.orphans import tell_orphans
     from hotfoot.cli.session import link_trial
     from hotfoot.journal.place import place_of
     from hotfoot.journal.store import Store
     from hotfoot.migration.facts import DeclaredStorage
+    from hotfoot.placement.declared import declared_of
     from hotfoot.placement.snapshot import Limits
     from hotfoot.plans.site import Site
 
@@ -33,6 +40,8 @@ async def site_of(declared: Cluster, cloud: LibvirtCloud, at_once: int, policy: 
     place = place_of(declared.journal.url)
     store = Store(place)
     try:
+        if keep:
+            await keep_definitions(declared, cloud, store)
         yield Site(
             cloud=cloud,
             place=place,
@@ -42,7 +51,24 @@ async def site_of(declared: Cluster, cloud: LibvirtCloud, at_once: int, policy: 
             limits=Limits(per_source=at_once, per_destination=at_once),
             request_of=request_of,
             store=store,
+            declared=declared_of(declared),
+            load=_load_of(declared),
             trial=link_trial(declared),
         )
     finally:
         store.close()
+
+
+def _load_of(declared: Cluster) -> Callable[[], Awaitable[tuple[str, Mapping[str, float]]]] | None:
+    """Return what asks for measured load, where the cluster file says where that is known."""
+    section = declared.balance.load
+    if section is None:
+        return None
+
+    async def ask() -> tuple[str, Mapping[str, float]]:
+        from hotfoot.placement.snapshot import CPU, MEMORY
+        from hotfoot.reach.metrics import asked
+
+        return {"cpu": CPU, "memory": MEMORY}[section.of], await asked(section.prometheus, section.query, section.label)
+
+    return ask

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hotfoot.cli.options import ClusterOption
-from hotfoot.cli.session import link_trial, told_hosts_out_of, with_cloud
+from hotfoot.cli.session import link_trial, told_hosts_out_of, with_libvirt
 
 if TYPE_CHECKING:
     from hotfoot.cloud.libvirt_cloud import LibvirtCloud
@@ -40,15 +40,16 @@ def live_snapshot(cluster: Path | None) -> Snapshot:
     async def work(declared: Cluster, cloud: LibvirtCloud) -> tuple[Snapshot, Inventory]:
         from hotfoot.migration.facts import DeclaredStorage
         from hotfoot.migration.whole_cluster import take
+        from hotfoot.placement.declared import declared_of
         from hotfoot.plans.planner import Around, within
 
         storage = [DeclaredStorage(storage.path, storage.shared) for storage in declared.storage]
         (seen, inventory), out = await asyncio.gather(
             take(cloud, storage, link_trial(declared)), told_hosts_out_of(declared)
         )
-        return within(seen, seen.limits, Around(out=frozenset(out))), inventory
+        return within(seen, seen.limits, Around(out=frozenset(out), declared=declared_of(declared))), inventory
 
-    taken, inventory = with_cloud(cluster, work)
+    taken, inventory = with_libvirt(cluster, work)
     for host in inventory.hosts:
         if host.problem:
             typer.secho(host.problem, err=True, fg=typer.colors.YELLOW)

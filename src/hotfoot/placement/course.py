@@ -1,7 +1,8 @@
 """How a plan is carried out: which moves may start, what an end means, when to plan anew, when it is over. Pure.
 
 Invariants: a move starts only when all it waits for are done, never beyond the limits, and never while another move of
-the same instance runs or one before it has failed; once stopping, none starts; a move that has ended never changes
+the same instance runs or one before it has failed; once stopping, none starts but the rest of a convoy that has begun,
+since a rule would stay broken; none starts whose convoy has failed in a part; a move that has ended never changes
 again; an instance is tried at most ``MOST_TRIES`` times without success, and never twice to the same host; one that
 somebody else stopped, or whose place is not known, is left alone.
 """
@@ -51,6 +52,10 @@ class Step:
     after: tuple[int, ...] = ()
     purpose: str = ""
     temporary: bool = False
+    convoy: int | None = None
+    """Moves of one round with the same number are bound to each other by a rule: all are made, or none."""
+    late: bool = False
+    """Left out since it would not have ended before the deadline."""
     state: StepState = StepState.WAITING
     status: int | None = None
     """The exit status of its migration, once that has ended."""
@@ -99,7 +104,9 @@ class Course:
     steps: tuple[Step, ...] = ()
     limits: Limits = field(default_factory=Limits)
     stopping: bool = False
-    """No more moves start: paused or cancelled."""
+    """No more moves start, but the rest of a convoy that has begun: paused or cancelled."""
+    deadline_ms: int | None = None
+    """When all is to be over; ms since 1970 UTC."""
 
     def in_state(self, *states: StepState) -> tuple[Step, ...]:
         """Return the moves in these states, in their order."""
@@ -123,6 +130,7 @@ class Course:
                 after=tuple(last + each for each in move.after),
                 purpose=move.reason,
                 temporary=move.temporary,
+                convoy=move.convoy,
             )
             for move in plan.moves
         )
@@ -130,12 +138,12 @@ class Course:
 
     def startable(self) -> tuple[Step, ...]:
         """Return the moves that may start now, all of them together."""
-        if self.stopping:
-            return ()
         done = {step.n for step in self.in_state(StepState.DONE)}
         running = list(self.in_state(StepState.RUNNING))
         chosen = []
         for step in self.in_state(StepState.WAITING):
+            if self.stopping and not self.convoy_begun(step):
+                continue
             if done.issuperset(self.waits_for(step)) and self._allowed(step, running):
                 running.append(step)
                 chosen.append(step)
@@ -145,6 +153,27 @@ class Course:
         """Return what it waits for: what the plan says, and earlier moves of the same instance in the same plan."""
         own = {other.n for other in self.steps if (other.uuid, other.round) == (step.uuid, step.round)}
         return {*step.after, *(n for n in own if n < step.n)}
+
+    def convoy(self, step: Step) -> tuple[Step, ...]:
+        """Return the moves that a rule binds to each other, with this one: itself alone where none does."""
+        if step.convoy is None:
+            return (step,)
+        return tuple(other for other in self.steps if (other.round, other.convoy) == (step.round, step.convoy))
+
+    def convoy_begun(self, step: Step) -> bool:
+        """Whether another move of its convoy runs, or is done."""
+        return any(other.state in (StepState.RUNNING, StepState.DONE) for other in self.convoy(step) if other != step)
+
+    def torn(self) -> frozenset[str]:
+        """Return the instances (ids) of convoys of which some moves were made, and some will not be."""
+        ends = {(step.round, step.convoy): {other.state for other in self.convoy(step)} for step in self.steps}
+        return frozenset(
+            step.uuid
+            for step in self.steps
+            if step.convoy is not None
+            and StepState.DONE in ends[step.round, step.convoy]
+            and not {StepState.FAILED, StepState.LEFT_OUT}.isdisjoint(ends[step.round, step.convoy])
+        )
 
     def _allowed(self, step: Step, running: list[Step]) -> bool:
         if any(other.uuid == step.uuid for other in running):
@@ -180,15 +209,18 @@ class Course:
         )
         return self._with(over).without_vain()
 
-    def found(self, n: int, at: str | None, at_ms: int, migration: str | None = None) -> Course:
+    def found(self, n: int, at: str | None, at_ms: int, migration: str | None = None, *, again: bool = False) -> Course:
         """Return the course in which a move that was not over is: its instance is on host ``at`` (None: nowhere seen).
 
-        For a plan that is taken up again, and looks where every instance really is.
+        For a plan that is taken up again, and looks where every instance really is; ``again``: what was not made waits,
+        else it is left out, to be planned anew.
         """
         step = self._step(n, StepState.WAITING, StepState.RUNNING)
         if at == step.destination:
             done = replace(step, state=StepState.DONE, status=int(ExitStatus.COMPLETED), why="found done")
             return self._with(replace(done, ended_ms=at_ms, migration=migration))
+        if again:
+            return self._with(replace(step, state=StepState.WAITING, began_ms=None))
         return self._with(replace(step, state=StepState.LEFT_OUT, why="planned anew", ended_ms=at_ms))
 
     def left_out(self, why: str) -> Course:
@@ -200,15 +232,18 @@ class Course:
         return replace(self, steps=tuple(steps))
 
     def without_vain(self) -> Course:
-        """Return the course in which no move waits for one that will never be done."""
+        """Return the course in which no move waits for one that will never be done, or is bound to one."""
         course = self
         for step in self.steps:  # what a move waits for has a lower number
             if step.state is StepState.WAITING:
                 states = {other.n: other for other in course.steps}
-                vain = [states[n] for n in sorted(self.waits_for(step)) if states[n].over]
-                vain = [other for other in vain if other.state is not StepState.DONE]
-                if vain:
-                    why = f"waited for {vain[0].name} to be moved to {vain[0].destination}"
+                needed = [states[n] for n in sorted(self.waits_for(step))]
+                vain = [other for other in needed if other.over and other.state is not StepState.DONE]
+                bound = [other for other in course.convoy(step) if other.over and other.state is not StepState.DONE]
+                if vain or bound:
+                    first = (vain or bound)[0]
+                    how = "waited for" if vain else "is bound by a rule to"
+                    why = f"{how} {first.name}{' to be' if vain else ', which was not'} moved to {first.destination}"
                     course = course._with(replace(step, state=StepState.LEFT_OUT, why=why))
         return course
 
@@ -233,7 +268,8 @@ class Course:
             tries[step.uuid] += 1
             if tries[step.uuid] >= MOST_TRIES or step.status not in _OTHER_HOST_MAY_DO:
                 found[step.uuid] = step.why or "it failed"
-        return found
+        late = {step.uuid: step.why or "too late" for step in self.in_state(StepState.LEFT_OUT) if step.late}
+        return {**late, **found}
 
     def still_wanted(self, wish: Wish) -> Wish:
         """Return what is left of a wish's bounds once the moves so far are done."""

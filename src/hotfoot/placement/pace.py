@@ -40,6 +40,12 @@ def left_s(course: Course, now_ms: int, seen: Mapping[int, float]) -> float | No
     return timetable(jobs, {}, course.limits).seconds
 
 
+def lengths_s(course: Course, now_ms: int) -> Mapping[int, float]:
+    """Return how many seconds each move that waits (its number) will take at the pace so far; 0: nothing tells."""
+    pace = _pace(course, now_ms, {})
+    return {step.n: _length_s(step, pace) or 0.0 for step in course.in_state(StepState.WAITING)}
+
+
 def overhead_of(done: Iterable[Step]) -> float | None:
     """Return what moves took beside what was expected of the migrations themselves: the median, in seconds."""
     took = [

@@ -73,6 +73,8 @@ class Move(_Value):
     """What it is for, in a few words."""
     temporary: bool = False
     """It goes there to make room, and on later."""
+    convoy: int | None = None
+    """Moves with the same number are bound to each other by a rule, and make sense only together."""
 
 
 class Plan(_Value):

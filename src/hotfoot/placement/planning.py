@@ -7,13 +7,13 @@ the places that cannot be reached, as long as there is time; the best of what ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hotfoot.placement.order import Ordered, order
-from hotfoot.placement.passage import Passage, Shift, breach
+from hotfoot.placement.passage import Passage, Shift, Step, breach
 from hotfoot.placement.plan import Move, Plan, Score, Target
 from hotfoot.placement.room import room_of
 from hotfoot.placement.score import levels_of, score
@@ -144,6 +144,7 @@ def _moves(snapshot: Snapshot, wish: Wish, way: _Way) -> tuple[tuple[Move, ...],
     in_order = sorted(range(len(shifts)), key=lambda one: (times.spans[one].begins_s, one))
     number = {one: at for at, one in enumerate(in_order, 1)}
     purpose = _Purpose(snapshot, wish, way.hosts)
+    convoys = {one: of for of, step in _numbered(way.ordered.steps) if len(step) > 1 for one in step}
     moves = []
     for one in in_order:
         shift, span, instance = shifts[one], times.spans[one], passage.instances[shifts[one].instance]
@@ -161,9 +162,18 @@ def _moves(snapshot: Snapshot, wish: Wish, way: _Way) -> tuple[tuple[Move, ...],
                 after=tuple(sorted(number[earlier] for earlier in after[one])),
                 reason=purpose.of(shift),
                 temporary=shift.temporary,
+                convoy=convoys.get(one),
             )
         )
     return tuple(moves), times
+
+
+def _numbered(steps: Sequence[Step]) -> Iterator[tuple[int, range]]:
+    """Yield the number of each step, from 1, and those of its shifts, from 0 through all steps."""
+    first = 0
+    for number, step in enumerate(steps, 1):
+        yield number, range(first, first + len(step))
+        first += len(step)
 
 
 def _job(passage: Passage, shift: Shift, after: frozenset[int]) -> Job:

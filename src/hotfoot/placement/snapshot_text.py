@@ -1,16 +1,17 @@
-"""Reads a snapshot that was kept as a file: JSON, and what is wrong with it in one sentence. Pure."""
+"""Reads what was kept as a file in JSON, a snapshot above all, and says what is wrong with it in one sentence. Pure."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from hotfoot.errors import ExitStatus, HotfootError
 from hotfoot.placement.snapshot import Snapshot
 
+Kind = TypeVar("Kind", bound=BaseModel)
 _DOCUMENTED = "docs/snapshot.md tells what a snapshot holds"
 
 
@@ -19,12 +20,22 @@ def read_snapshot(text: str, name: str) -> Snapshot:
 
     Raises HotfootError (usage) with the place of the first mistake, and how many more there are.
     """
+    return validated(Snapshot, read_json(text, name, _DOCUMENTED), name, _DOCUMENTED)
+
+
+def read_json(text: str, name: str, documented: str) -> Any:
+    """Return what a text in JSON tells. Raises HotfootError (usage)."""
     try:
-        told = json.loads(text)
+        return json.loads(text)
     except json.JSONDecodeError as error:
-        raise _wrong(f"{name} is not JSON: line {error.lineno}, column {error.colno}: {error.msg.lower()}") from None
+        where = f"line {error.lineno}, column {error.colno}"
+        raise _wrong(f"{name} is not JSON: {where}: {error.msg.lower()}", documented) from None
+
+
+def validated(kind: type[Kind], told: Any, name: str, documented: str) -> Kind:
+    """Return the value; ``documented`` is where to read what it should be. Raises HotfootError (usage)."""
     try:
-        return Snapshot.model_validate(told)
+        return kind.model_validate(told)
     except ValidationError as error:
         mistakes = error.errors(include_url=False)
         # A key that is misspelt is missing too: the first says more.
@@ -32,11 +43,11 @@ def read_snapshot(text: str, name: str) -> Snapshot:
         more = len(mistakes) - 1
         others = f", and {more} more mistake{'' if more == 1 else 's'}" if more else ""
         place = _place(first["loc"], told)
-        raise _wrong(f"{name}{f', {place}' if place else ''}: {_sentence(first)}{others}") from None
+        raise _wrong(f"{name}{f', {place}' if place else ''}: {_sentence(first)}{others}", documented) from None
 
 
-def _wrong(sentence: str) -> HotfootError:
-    return HotfootError(f"{sentence}; {_DOCUMENTED}.", ExitStatus.USAGE)
+def _wrong(sentence: str, documented: str) -> HotfootError:
+    return HotfootError(f"{sentence}; {documented}.", ExitStatus.USAGE)
 
 
 def _place(location: Sequence[int | str], told: Any) -> str:

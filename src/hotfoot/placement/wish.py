@@ -55,6 +55,8 @@ class Repair(_Value):
     """Mend broken rules, with the fewest bytes moved."""
 
     kind: Literal["repair"] = "repair"
+    of: frozenset[str] | None = None
+    """Only rules over one of these instances (ids), and only by moves of instances of such rules; None: all."""
 
 
 Objective = Annotated[Drain | Restore | Balance | Consolidate | Repair, Field(discriminator="kind")]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hotfoot.inventory import Inventory
-from hotfoot.journal.carrying import Carrying
 from hotfoot.journal.plans import Plans
+from hotfoot.migration.result import MigrationResult
 from hotfoot.migration.sample import JobSample
 from hotfoot.placement.course import Course, Step
 from hotfoot.placement.wish import Wish
@@ -28,13 +28,33 @@ class Onlooker(Protocol):
         """See that a move has begun or ended, or that more are planned."""
 
 
+class Carrier(Protocol):
+    """One move as it is carried out, once. Every end is a result, also a refusal."""
+
+    @property
+    def under_way(self) -> bool:
+        """Whether it has been started, or picked up, so that only ``request_abort`` stops it."""
+
+    def request_abort(self) -> str | None:
+        """Stop what is under way as soon as it can be; returns why it cannot be stopped, if so."""
+
+    async def carry_out(self, on_sample: Callable[[JobSample], None]) -> MigrationResult:
+        """Make the move, from judging it to its proof."""
+
+    async def follow(self, on_sample: Callable[[JobSample], None], begun: Callable[[], None]) -> MigrationResult | None:
+        """Follow what goes on without its Hotfoot, calling ``begun`` first; None when there is none any more."""
+
+    async def give_up(self, reason: str) -> MigrationResult:
+        """Give back what was taken, as somebody stopped it before the start."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
     """What a run works with."""
 
     plans: Plans
-    carrying: Callable[[Step, Callable[[str], None]], Carrying]
-    """Makes one migration of a step; the second is what it says to the operator."""
+    carrying: Callable[[Step, Callable[[str], None]], Carrier]
+    """Makes what carries out a step; the second is what it says to the operator."""
     around: Callable[[str], Awaitable[Around]]
     """What the journal says that a plan (its id) must respect. Raises HotfootError where it cannot tell."""
     plan: Callable[[Wish, Around], Awaitable[Planned]]

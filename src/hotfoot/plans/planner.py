@@ -9,11 +9,16 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from hotfoot.cloud.protocol import Cloud, Survey
+from hotfoot.errors import ExitStatus, HotfootError
 from hotfoot.inventory import Inventory
 from hotfoot.migration.facts import DeclaredStorage
-from hotfoot.migration.whole_cluster import Trial, take
+from hotfoot.migration.whole_cluster import take
+from hotfoot.placement.declared import NOTHING, Declared
+from hotfoot.placement.mending import narrowed
 from hotfoot.placement.plan import Plan
+from hotfoot.placement.plan_text import MadePlan
 from hotfoot.placement.planning import plan
+from hotfoot.placement.recheck import recheck, renumbered
 from hotfoot.placement.snapshot import Limits, Snapshot
 from hotfoot.placement.wish import Wish
 
@@ -36,6 +41,8 @@ class Around:
     """Instances that are not tried again: id to reason."""
     overhead_s: float = 0.0
     """What each move takes beside its migration."""
+    declared: Declared = NOTHING
+    """Rules and zones of the cluster file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,19 +56,19 @@ class Planned:
 
 
 async def look_and_plan(
-    cloud: WholeCloud,
-    storage: Sequence[DeclaredStorage],
-    limits: Limits,
-    wish: Wish,
-    around: Around,
-    trial: Trial | None = None,
+    cloud: WholeCloud, storage: Sequence[DeclaredStorage], limits: Limits, wish: Wish, around: Around
 ) -> Planned:
-    """Look at all hosts, and plan. Raises HotfootError when the wish names what is not there.
+    """Look at all hosts, and plan; the links are not tried. Raises HotfootError when the wish names what is not there.
 
-    Without a trial of the links their nominal speeds are taken. Invariant: nothing is planned against ``around``.
+    Invariant: nothing is planned against ``around``.
     """
-    seen, inventory = await take(cloud, storage, trial)
-    snapshot = within(seen, limits, around)
+    seen, inventory = await take(cloud, storage)
+    return await plan_for(within(seen, limits, around), inventory, wish, around)
+
+
+async def plan_for(snapshot: Snapshot, inventory: Inventory, wish: Wish, around: Around) -> Planned:
+    """Plan for what was seen, as ``within`` returned it. Raises HotfootError when the wish names what is not there."""
+    wish = narrowed(snapshot, wish)
     instances = {one.id for one in snapshot.instances}
     fixed = (
         wish.fixed | ({*around.alone} & instances) | {one.id for one in snapshot.instances if one.host in around.held}
@@ -70,6 +77,28 @@ async def look_and_plan(
     stays = {one: around.alone.get(one, why) for one, why in made.stays.items()}
     made = made.model_copy(update={"stays": stays})
     return Planned(plan=made, inventory=inventory, snapshot=snapshot, overhead_s=around.overhead_s)
+
+
+async def look_and_check(
+    cloud: WholeCloud, storage: Sequence[DeclaredStorage], limits: Limits, made: MadePlan, around: Around
+) -> Planned:
+    """Look at all hosts, and return a plan that was made earlier, if it can be carried out as it is.
+
+    Raises HotfootError (refused) with a line for each move that is not valid any more.
+    """
+    seen, inventory = await take(cloud, storage)
+    snapshot = within(seen, limits, around)
+    moves, wrong = recheck(snapshot, made.asked.wish, made.plan.moves)
+    if wrong:
+        lines = [f"The plan does not fit any more, {len(wrong)} of its {len(moves)} moves cannot be made now:"]
+        lines += [
+            f"  move {move.number}, {move.name} from {move.source} to {move.destination}: {wrong[move.number]}"
+            for move in moves
+            if move.number in wrong
+        ]
+        raise HotfootError("\n".join(lines), ExitStatus.REFUSED)
+    checked = made.plan.model_copy(update={"moves": renumbered(moves)})
+    return Planned(plan=checked, inventory=inventory, snapshot=snapshot, overhead_s=around.overhead_s)
 
 
 def within(seen: Snapshot, limits: Limits, around: Around) -> Snapshot:
@@ -85,4 +114,5 @@ def within(seen: Snapshot, limits: Limits, around: Around) -> Snapshot:
         )
         for one in seen.instances
     )
-    return seen.model_copy(update={"hosts": hosts, "instances": instances, "limits": limits})
+    closed_to = seen.model_copy(update={"hosts": hosts, "instances": instances, "limits": limits})
+    return around.declared.on(closed_to)

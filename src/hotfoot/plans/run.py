@@ -7,22 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from hotfoot.errors import ExitStatus, HotfootError
-from hotfoot.journal.carrying import Carrying, OnSample
 from hotfoot.journal.entries import now_ms
 from hotfoot.journal.plan_record import Asked, PlanRecord, PlanState
 from hotfoot.journal.plans import TakenOver
 from hotfoot.migration.result import MigrationResult
 from hotfoot.migration.sample import JobSample
 from hotfoot.placement.course import Course, Ended, Next, Step, StepState
+from hotfoot.placement.deadline import without_late
+from hotfoot.placement.mending import still_broken
 from hotfoot.placement.plan import Plan
-from hotfoot.placement.wish import Wish
+from hotfoot.placement.wish import Repair, Wish
 from hotfoot.plans.ending import defined_there, left_behind
-from hotfoot.plans.means import Means, Onlooker
+from hotfoot.plans.means import Carrier, Means, Onlooker
+from hotfoot.plans.planner import Around, Planned
 from hotfoot.plans.whereabouts import whereabouts
 
 LOOK_S = 0.5
@@ -35,11 +36,12 @@ class PlanRun:
     """One plan that is carried out; ``execute`` once, ``want`` at any time from the event loop.
 
     Invariants: a move is in the journal as running before it begins, and no move begins while the journal cannot be
-    written; no instance is ever stopped.
+    written; no instance is ever stopped; of moves that a rule binds to each other either all are made, or it is planned
+    for what brings their instances together again.
     """
 
     def __init__(self, means: Means, record: PlanRecord, course: Course, onlooker: Onlooker, *, once: bool) -> None:
-        """``once``: it is not planned anew. Moves of the course that run are picked up."""
+        """``once``: it is not planned anew, but for a rule that a failed move broke. Running moves are picked up."""
         self._means = means
         self.record = record
         self.course = course
@@ -48,12 +50,14 @@ class PlanRun:
         self._once = once
         self._wanted: Asked | None = None
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._carrying: dict[int, Carrying] = {}
+        self._carrying: dict[int, Carrier] = {}
         self._picked_up: set[int] = set()
         self._unwritten: dict[int, Step] = {}
         self._complained = False
         self._lost = False
         self._last: Plan | None = None
+        self._settled: frozenset[str] = frozenset()
+        """Instances of torn convoys for which nothing more can be done, or has to be."""
         self._wake = asyncio.Event()
 
     def want(self, wanted: Asked) -> None:
@@ -63,6 +67,7 @@ class PlanRun:
         self._wanted = wanted
         self.course = replace(self.course, stopping=True)
         if wanted is Asked.ABORT:
+            self._become(self.course.left_out("cancelled"))
             for n, carrying in self._carrying.items():
                 if carrying.under_way:
                     self._abort(carrying)
@@ -70,7 +75,7 @@ class PlanRun:
                     self._tasks[n].cancel()
         self._wake.set()
 
-    def _abort(self, carrying: Carrying) -> None:
+    def _abort(self, carrying: Carrier) -> None:
         if why_not := carrying.request_abort():
             self._onlooker.say(why_not)
 
@@ -83,7 +88,7 @@ class PlanRun:
             heard = await self._heed()
             if heard:
                 await self._start_what_may()
-            what = self.course.next(once=self._once)
+            what = self.course.next(once=self._once and self.course.torn() == self._settled)
             if what is Next.PLAN and heard and not await self._plan_anew():
                 break
             if what is Next.END:
@@ -136,9 +141,21 @@ class PlanRun:
             self._complained = True
             self._onlooker.say(f"No more moves begin as long as the plan cannot be kept: {error}.")
 
+    def _become(self, course: Course) -> None:
+        """Take over a course; moves of it that have changed are yet to be written."""
+        before = {each.n: each for each in self.course.steps}
+        self.course = course
+        self._unwritten |= {each.n: each for each in course.steps if before[each.n] != each}
+
     async def _start_what_may(self) -> None:
+        if self._lost:
+            return
+        on_time = without_late(self.course, now_ms())
+        if on_time != self.course:
+            self._become(on_time)
+            self._onlooker.course(self.course)
         for step in self.course.startable():
-            if self.course.stopping or self._unwritten:
+            if self._unwritten:
                 return
             begun = replace(step, state=StepState.RUNNING, began_ms=now_ms())
             try:
@@ -146,8 +163,8 @@ class PlanRun:
             except HotfootError as error:
                 self._complain(error)
                 return
-            if self.course.stopping:  # wanted while it was written
-                self._unwritten[step.n] = step
+            if step not in self.course.startable():  # it was cancelled while that was written
+                self._unwritten[step.n] = self.course.steps[step.n - 1]
                 return
             self.course = self.course.begun(step.n, begun.began_ms or 0)
             self._onlooker.course(self.course)
@@ -158,15 +175,19 @@ class PlanRun:
         self._carrying[step.n] = carrying
         self._tasks[step.n] = asyncio.create_task(self._one(step, carrying))
 
-    async def _one(self, step: Step, carrying: Carrying) -> None:
+    def _taken_over(self, carrying: Carrier) -> None:
+        if self._wanted is Asked.ABORT:
+            self._abort(carrying)
+
+    async def _one(self, step: Step, carrying: Carrier) -> None:
         def show(sample: JobSample) -> None:
             self._onlooker.look(step, sample)
 
         try:
             if step.n in self._picked_up:
-                result = await self._follow(carrying, show)
+                result = await carrying.follow(show, lambda: self._taken_over(carrying))
             else:
-                result = await self._move(carrying, show)
+                result = await carrying.carry_out(show)
         except asyncio.CancelledError:
             result = await carrying.give_up("Stopped before it began.")
         if result is None:  # what was seen to run has just ended
@@ -175,9 +196,7 @@ class PlanRun:
             course = self.course.found(step.n, whereabouts(inventory, step.uuid), now_ms(), record)
         else:
             course = self.course.ended(step.n, self._end_of(result))
-        before = {each.n: each for each in self.course.steps}
-        self.course = course
-        self._unwritten |= {each.n: each for each in self.course.steps if before[each.n] != each}
+        self._become(course)
         del self._tasks[step.n], self._carrying[step.n]
         self._onlooker.course(self.course)
 
@@ -192,27 +211,6 @@ class PlanRun:
             ours=self._wanted is Asked.ABORT,
         )
 
-    async def _move(self, carrying: Carrying, show: OnSample) -> MigrationResult:
-        try:
-            preparation = await carrying.prepare()
-            if preparation.verdict.order is None:
-                return await carrying.refuse(ExitStatus.REFUSED, " ".join(preparation.verdict.obstacles))
-            await carrying.claim()
-            return await carrying.move(show, lambda _action: None)
-        except HotfootError as error:
-            return await carrying.refuse(error.status, str(error))
-
-    async def _follow(self, carrying: Carrying, show: OnSample) -> MigrationResult | None:
-        """Follow a migration that goes on without its Hotfoot; None when there is none any more."""
-        with suppress(HotfootError):  # the instance is no longer on its source, or somebody else follows it
-            await carrying.prepare()
-            following = await carrying.pick_up(show)
-            if following is not None:
-                if self._wanted is Asked.ABORT:
-                    self._abort(carrying)
-                return await following.execute()
-        return None
-
     async def _plan_anew(self) -> bool:
         """Look, and plan for what is left; False when nothing more is to be done."""
         plans = self._means.plans
@@ -222,14 +220,13 @@ class PlanRun:
             return await self._later(error)
         around = replace(around, impossible=self.course.impossible(), alone=self.course.alone())
         try:
-            planned = await self._means.plan(self.course.still_wanted(self._wish), around)
+            planned = await self._next_plan(around)
         except HotfootError as error:
             self._onlooker.say(f"It cannot be planned anew: {error}")
             return False
-        self._last = planned.plan
         if self.course.stopping:
             return True
-        if not planned.plan.moves:
+        if planned is None:
             return False
         touched = sorted({host for move in planned.plan.moves for host in (move.source, move.destination)})
         course = self.course.planned(planned.plan, planned.overhead_s)
@@ -245,6 +242,20 @@ class PlanRun:
         self._onlooker.course(self.course)
         return True
 
+    async def _next_plan(self, around: Around) -> Planned | None:
+        """Return the plan that brings together what a rule binds, or else one for what is left; None: nothing is."""
+        torn, wish = self.course.torn(), self.course.still_wanted(self._wish)
+        if torn != self._settled:
+            planned = await self._means.plan(_mending(wish, torn), around)
+            if planned.plan.moves:
+                return planned
+            self._settled = torn
+        if self._once:
+            return None
+        planned = await self._means.plan(wish, around)
+        self._last = planned.plan
+        return planned if planned.plan.moves else None
+
     async def _later(self, error: HotfootError) -> bool:
         self._complain(error)
         await asyncio.sleep(LOOK_S)
@@ -256,11 +267,12 @@ class PlanRun:
         paused = self._wanted is Asked.PAUSE
         stopped = self._wanted is not None
         if not paused:
-            before = {each.n: each for each in self.course.steps}
-            self.course = self.course.left_out("cancelled")
-            self._unwritten |= {each.n: each for each in self.course.steps if before[each.n] != each}
+            self._become(self.course.left_out("cancelled"))
         inventory = await self._means.look()
-        stays = left_behind(self._wish, self.course, self._last, inventory, stopped=stopped)
+        stays = {
+            **left_behind(self._wish, self.course, self._last, inventory, stopped=stopped),
+            **await self._still_broken(),
+        }
         remarks = (self._last.remark if self._last and stays else None, defined_there(self._wish, inventory))
         self.record = replace(
             self.record,
@@ -284,6 +296,22 @@ class PlanRun:
                     )
                     return self.record
                 await asyncio.sleep(LOOK_S)
+
+    async def _still_broken(self) -> Mapping[str, str]:
+        """Look whether a rule is broken, of which not all moves were made."""
+        torn = self.course.torn()
+        if not torn:
+            return {}
+        try:
+            planned = await self._means.plan(_mending(self._wish, torn), await self._means.around(self.record.id))
+        except HotfootError as error:
+            self._onlooker.say(f"Whether a rule is broken now is not known: {error}")
+            return {}
+        return still_broken(planned.snapshot, torn)
+
+
+def _mending(wish: Wish, torn: frozenset[str]) -> Wish:
+    return wish.model_copy(update={"objective": Repair(of=torn)})
 
 
 _WANTED = {

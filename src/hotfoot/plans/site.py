@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from hotfoot.errors import ExitStatus, HotfootError
+from hotfoot.inventory import Inventory
 from hotfoot.journal.carrying import Carrying
 from hotfoot.journal.claims import SETTLE_S
 from hotfoot.journal.entries import now_ms
@@ -21,29 +22,24 @@ from hotfoot.journal.store import Store, Wanted
 from hotfoot.migration.facts import DeclaredStorage
 from hotfoot.migration.prepare import Request
 from hotfoot.migration.run import WATCH_AFTER_S, WATCH_BEFORE_S
-from hotfoot.migration.whole_cluster import Trial
+from hotfoot.migration.whole_cluster import Trial, take
+from hotfoot.placement.calm import told_of
 from hotfoot.placement.course import Course, Step, StepState
+from hotfoot.placement.declared import NOTHING, Declared
 from hotfoot.placement.pace import overhead_of
-from hotfoot.placement.snapshot import Limits
-from hotfoot.placement.wish import Wish
+from hotfoot.placement.plan_text import MadePlan
+from hotfoot.placement.recheck import still_valid
+from hotfoot.placement.snapshot import Limits, Snapshot
+from hotfoot.placement.wish import Balance, Wish
+from hotfoot.plans.homes import Drained, drained_of
 from hotfoot.plans.means import Means
-from hotfoot.plans.planner import Around, Planned, WholeCloud, look_and_plan
+from hotfoot.plans.planner import Around, Planned, WholeCloud, look_and_check, look_and_plan, plan_for, within
 from hotfoot.plans.whereabouts import whereabouts
 
 LEAST_OVERHEAD_S = SETTLE_S + WATCH_BEFORE_S + WATCH_AFTER_S
 """What a move waits for beside its migration; counted as its overhead until earlier moves of the cluster tell it."""
 _OVERHEAD_OF = 20
 """So many moves tell it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drained:
-    """What was drained from hosts."""
-
-    homes: Mapping[str, str]
-    """Instances (uuid) that are where the drain put them, and the host that they came from."""
-    moved_since: tuple[str, ...]
-    """Of the others that still run somewhere else, a sentence each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +54,10 @@ class Site:
     limits: Limits
     request_of: Callable[[str, str, str], Request]
     store: Store
+    declared: Declared = NOTHING
+    """Rules and zones of the cluster file."""
+    load: Callable[[], Awaitable[tuple[str, Mapping[str, float]]]] | None = None
+    """Asks what instances use, of one load (its name): by name or uuid."""
     trial: Trial | None = None
     """Tries what the links carry, before the first plan."""
 
@@ -77,7 +77,20 @@ class Site:
                 raise busy(host, held[host])
         around = await self.around()
         around = replace(around, out=around.out - {*back})
-        return await look_and_plan(self.cloud, self.storage, self.limits, wish, around, self.trial)
+        seen, inventory = await self.look(around, wish, self.trial)
+        return await plan_for(seen, inventory, wish, around)
+
+    async def checked(self, made: MadePlan) -> Planned:
+        """Look whether a plan that was made earlier can be carried out as it is.
+
+        Raises HotfootError (refused) with a line for each move that is not valid any more, or when another plan
+        touches a host of it.
+        """
+        held = await asyncio.to_thread(self.plans.held, self.cluster)
+        for host in made.hosts:
+            if host in held:
+                raise busy(host, held[host])
+        return await look_and_check(self.cloud, self.storage, self.limits, made, await self.around())
 
     async def around(self, but: str | None = None) -> Around:
         """Return what the journal says that a plan must respect; ``but``: not what this plan holds."""
@@ -88,7 +101,22 @@ class Site:
             out=frozenset(out),
             held=frozenset(held),
             overhead_s=LEAST_OVERHEAD_S if overhead_s is None else overhead_s,
+            declared=self.declared,
         )
+
+    async def look(self, around: Around, wish: Wish, trial: Trial | None = None) -> tuple[Snapshot, Inventory]:
+        """Look at all hosts; returns what planning is to see, and what it was seen from.
+
+        Where the wish is for measured load, that is asked for where it is known best. Raises HotfootError.
+        """
+        seen, inventory = await take(self.cloud, self.storage, trial)
+        if self.load is not None and isinstance(wish.objective, Balance) and wish.objective.measured:
+            seen, count = told_of(seen, *await self.load())
+            if not count and any(one.movable for one in inventory.instances):
+                raise HotfootError(
+                    "What balance.load asks for tells of no instance of this cluster; does its label hold their names?"
+                )
+        return within(seen, self.limits, around), inventory
 
     async def plan(self, wish: Wish, around: Around) -> Planned:
         """Look at all hosts, and plan; the links are not tried, since migrations may run over them."""
@@ -104,7 +132,10 @@ class Site:
         back: Collection[str] = (),
     ) -> tuple[PlanRecord, Course]:
         """Keep a plan, and take hosts out of placement or put them back. Raises HotfootError (refused)."""
-        course = Course(limits=self.limits).planned(planned.plan, planned.overhead_s)
+        course = Course(limits=self.limits)
+        if isinstance(deadline_ms := asked.get("deadline_ms"), int):
+            course = replace(course, deadline_ms=deadline_ms)
+        course = course.planned(planned.plan, planned.overhead_s)
         touched = [host for step in course.steps for host in (step.source, step.destination)]
         record = PlanRecord(
             id="",
@@ -125,15 +156,8 @@ class Site:
         places, inventory = await asyncio.gather(
             asyncio.to_thread(self.plans.drained, self.cluster, hosts), self.cloud.look()
         )
-        homes, moved = {}, []
-        for uuid, (home, put) in places.items():
-            at = whereabouts(inventory, uuid)
-            if at == put:
-                homes[uuid] = home
-            elif at not in (None, home):
-                name = next(one.name for one in inventory.instances if one.uuid == uuid)
-                moved.append(f"{name} was moved since it was drained from {home}: it stays on {at}, and not on {put}.")
-        return Drained(homes=homes, moved_since=tuple(moved))
+        at = {uuid: host for uuid in places if (host := whereabouts(inventory, uuid)) is not None}
+        return drained_of(places, at, {one.uuid: one.name for one in inventory.instances})
 
     async def put_back(self, hosts: Collection[str]) -> tuple[str, ...]:
         """Put hosts back into placement; returns those that were out of it.
@@ -146,23 +170,39 @@ class Site:
                 raise busy(host, held[host])
         return await asyncio.to_thread(self.plans.put_back, self.cluster, hosts)
 
+    def orphaned(self, verb: str) -> tuple[PlanRecord, ...]:
+        """Return the open plans of a verb whose process is gone, though nobody paused them. Blocks."""
+        found = {record.id: record for record in self.plans.held(self.cluster).values()}
+        return tuple(
+            record
+            for record in found.values()
+            if record.verb == verb and record.state is PlanState.RUNNING and not self.plans.runs(record)
+        )
+
     async def take_up(self, record: PlanRecord) -> tuple[PlanRecord, Course]:
         """Make a plan this process's own, and look where each of its instances really is.
 
         A move whose instance is on its destination is done; one that still runs is followed; all others are planned
-        anew. Raises HotfootError (refused) when the plan has ended, or its Hotfoot lives.
+        anew, or, of a plan that is planned only once, go on as far as they are still valid. Raises HotfootError
+        (refused) when the plan has ended, or its Hotfoot lives.
         """
         await asyncio.to_thread(self.check_idle, record)
         adopted = await asyncio.to_thread(self.plans.adopt, record, myself())
         if adopted is None:
             raise HotfootError(f"The plan {record.id} was taken up by another Hotfoot just now.", ExitStatus.REFUSED)
-        course = Course(steps=await asyncio.to_thread(self.plans.steps, record.id), limits=self.limits)
-        course = await self._reconciled(course)
+        steps = await asyncio.to_thread(self.plans.steps, record.id)
+        course = Course(steps=steps, limits=self.limits, deadline_ms=record.deadline_ms)
+        once = bool(record.asked.get("once"))
+        course = await self._reconciled(course, once=once)
+        if once and course.in_state(StepState.WAITING):
+            seen, _ = await take(self.cloud, self.storage)
+            now = within(seen, self.limits, await self.around(but=record.id))
+            course = still_valid(now, Wish.model_validate(record.wish), course)
         await asyncio.to_thread(self.plans.save, record.id, course.steps)
         return adopted, course
 
-    async def _reconciled(self, course: Course) -> Course:
-        """Return the course with what became of the moves that were not over."""
+    async def _reconciled(self, course: Course, *, once: bool) -> Course:
+        """Return the course with what became of the moves that were not over; ``once``: what did not begin may yet."""
         inventory, jobs = await asyncio.gather(self.cloud.look(), self.cloud.jobs())
         moving = {(host, uuid) for host, uuid, _ in jobs}
         for step in course.in_state(StepState.RUNNING, StepState.WAITING):
@@ -171,8 +211,8 @@ class Site:
             at = whereabouts(inventory, step.uuid)
             begun = step.state is StepState.RUNNING
             migration = await asyncio.to_thread(self.record_of, step) if begun else None
-            course = course.found(step.n, at, now_ms(), migration)
-        return course
+            course = course.found(step.n, at, now_ms(), migration, again=once)
+        return course.without_vain()
 
     def record_of(self, step: Step) -> str | None:
         """Return the id of the record of a move's migration; None where there is none, or it cannot be known."""
