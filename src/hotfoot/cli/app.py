@@ -17,8 +17,8 @@ import typer
 from hotfoot import __version__
 from hotfoot.errors import ExitStatus, HotfootError
 
-# Each verb: the module of this package that has it under the same name, and what the overview says of it, short enough
-# for 80 columns; each command's own help says more.
+# Each verb: the module of this package that has it under the same name (with _ for -), and what the overview says of
+# it, short enough for 80 columns; each command's own help says more.
 _COMMANDS = {
     "init": ("init", "Write a first cluster file from hosts."),
     "hosts": ("inventory", "Show the hosts and the room they have."),
@@ -29,11 +29,15 @@ _COMMANDS = {
     "forecast": ("forecast", "Say what a migration would take."),
     "migrate": ("migrate", "Move a running instance, and prove it."),
     "abort": ("migrate", "Stop a migration."),
+    "force-complete": ("nova", "End a migration of Nova now."),
+    "repair-state": ("nova", "Set right what Nova wrongly shows."),
     "recover": ("recover", "Help an instance whose post-copy broke."),
     "drain": ("drain", "Empty hosts for maintenance."),
     "restore": ("drain", "Bring back what a drain moved."),
-    "balance": ("drain", "Make hosts alike in what is promised."),
+    "balance": ("balance", "Make hosts alike, once or from now on."),
     "consolidate": ("drain", "Empty as many hosts as possible."),
+    "evacuate": ("evacuate", "Start a dead host's instances elsewhere."),
+    "definitions": ("definitions", "Keep what evacuate needs; for a timer."),
     "watch": ("watch", "Show all running migrations, live."),
     "history": ("history", "Show what was moved, and how it went."),
     "report": ("history", "Write one migration as a page with curves."),
@@ -78,7 +82,7 @@ def command_line(words: Sequence[str]) -> typer.Typer:
     wanted = words[0] if words and words[0] in {*_COMMANDS, *_GROUPS} else None
     for name, (module, said) in _COMMANDS.items():
         if wanted in (name, None):
-            app.command(name, short_help=said)(getattr(import_module(f"hotfoot.cli.{module}"), name))
+            app.command(name, short_help=said)(getattr(import_module(f"hotfoot.cli.{module}"), name.replace("-", "_")))
     for name, (module, said) in _GROUPS.items():
         if wanted in (name, None):
             app.add_typer(import_module(f"hotfoot.cli.{module}").app, name=name, short_help=said)

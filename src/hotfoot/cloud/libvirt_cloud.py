@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address, ip_network
@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 import libvirt
 
-from hotfoot.cloud import dead_stream, qemu_log
+from hotfoot.cloud import dead_stream, image_locks, qemu_log
+from hotfoot.cloud import libvirt_definitions as kept
 from hotfoot.cloud import libvirt_host as asked
 from hotfoot.cloud import libvirt_measure as measure
 from hotfoot.cloud import libvirt_recovery as recovery
@@ -24,8 +25,9 @@ from hotfoot.cloud.libvirt_order import flags, parameters
 from hotfoot.cloud.libvirt_uri import Endpoint, peer_uri
 from hotfoot.cloud.neighbours import addresses_of
 from hotfoot.cloud.protocol import NO_WAY_BACK, MemoryTouched, MoveEnded, Offer, Usage
+from hotfoot.definition import Definition
 from hotfoot.errors import ExitStatus, HotfootError
-from hotfoot.inventory import Host, Instance, Inventory
+from hotfoot.inventory import Disk, Host, Instance, Inventory
 from hotfoot.migration.facts import HostFiles, PairFacts
 from hotfoot.migration.options import Order
 from hotfoot.migration.proof import Sighting
@@ -43,6 +45,9 @@ AGENT_TIMEOUT_S = 1.5
 """A guest agent that hangs must not hold up the move of its instance."""
 JOB_TIMEOUT_S = 5.0
 STEER_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 60.0
+"""QEMU opens all disks before libvirt answers."""
+LOCKS_TIMEOUT_S = 40.0
 
 
 class LibvirtCloud:
@@ -55,8 +60,13 @@ class LibvirtCloud:
         self._shell = shell
         self._stream_network = stream_network
 
-    async def look(self) -> Inventory:
-        """Return all hosts and instances."""
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts that are asked, in the order of the cluster file."""
+        return self._links.names
+
+    async def look(self, wanted: str | None = None) -> Inventory:
+        """Return all hosts and instances, whichever is wanted: to leave some out would save nothing."""
         seen = await asyncio.gather(*(self._look_at(host) for host in self._links.names))
         return Inventory(
             hosts=tuple(host for host, _ in seen),
@@ -117,6 +127,10 @@ class LibvirtCloud:
             return answer(await self._shell(host, script, FILES_TIMEOUT_S))
         except HotfootError as error:
             return HostFiles(problem=str(error))
+
+    async def said_by(self, host: str, script: str) -> str:
+        """Return what a shell script, which only reads, prints on a host, over SSH. Raises HotfootError."""
+        return await self._shell(host, script, FILES_TIMEOUT_S)
 
     async def disk_files(self, instance: Instance) -> HostFiles:
         """Look at the instance's disks on its own host, over SSH."""
@@ -338,8 +352,8 @@ class LibvirtCloud:
         except libvirt.libvirtError as error:
             raise HotfootError(sentence(str(error), self._moving(order))) from error
 
-    async def sightings(self, uuid: str) -> tuple[Sighting, ...]:
-        """Ask every host about one UUID."""
+    async def sightings(self, uuid: str, hosts: Collection[str] | None = None) -> tuple[Sighting, ...]:
+        """Ask every host about one UUID, or these alone."""
 
         async def by(host: str) -> Sighting:
             try:
@@ -349,7 +363,8 @@ class LibvirtCloud:
             except libvirt.libvirtError as error:
                 return Sighting(host=host, problem=self._said(host, error))
 
-        return tuple(await asyncio.gather(*(by(host) for host in self._links.names)))
+        asked_hosts = self._links.names if hosts is None else hosts
+        return tuple(await asyncio.gather(*(by(host) for host in asked_hosts)))
 
     async def claim(self, host: str, uuid: str) -> str | None:
         """Return the claim in the domain's live metadata."""
@@ -363,6 +378,31 @@ class LibvirtCloud:
         """Undefine a domain that is shut off."""
         if not await self._about_domain(host, lambda connection: asked.forget(connection, uuid)):
             raise HotfootError(f"{host} has it active, so its definition stays.")
+
+    async def definitions(self, host: str) -> tuple[Definition, ...]:
+        """Return what each instance of a host will be started from. Raises HotfootError."""
+        return await self._about_domain(host, kept.definitions)
+
+    async def start(self, host: str, xml: str) -> None:
+        """Start an instance that runs nowhere.
+
+        Raises MoveEnded where it was refused, so that nothing is left of it; HotfootError (unknown state) where the
+        host fell silent meanwhile.
+        """
+        try:
+            await self._links.ask(host, lambda connection: kept.start(connection, xml), START_TIMEOUT_S)
+        except HostSilent as silent:
+            raise HotfootError(f"Whether it was started is not known: {silent}", ExitStatus.UNKNOWN_STATE) from silent
+        except libvirt.libvirtError as error:
+            raise MoveEnded(self._said(host, error)) from error
+
+    async def define(self, host: str, xml: str, *, autostart: bool) -> None:
+        """Define an instance persistently on a host. Raises HotfootError."""
+        await self._about_domain(host, lambda connection: kept.define(connection, xml, autostart=autostart))
+
+    async def image_locks(self, host: str, disks: Sequence[Disk]) -> Mapping[str, image_locks.Lock]:
+        """Ask a host, over SSH, who has images open: path to lock. Raises HotfootError."""
+        return image_locks.answer(await self._shell(host, image_locks.question(disks), LOCKS_TIMEOUT_S))
 
     async def _about_domain(self, host: str, ask: Callable[[Any], Answer]) -> Answer:
         try:

@@ -1,0 +1,230 @@
+"""``hotfoot evacuate``: the instances of dead hosts started on others."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hotfoot.cli.evacuation_view import afterwards, remarks, show
+from hotfoot.cli.options import ClusterOption, JsonOption, ToOption
+from hotfoot.cli.plan_site import site_of
+from hotfoot.cli.session import with_libvirt
+from hotfoot.cli.verb import AT_ONCE, YesOption, hosts_of, tell
+from hotfoot.errors import ExitStatus, HotfootError
+
+if TYPE_CHECKING:
+    from hotfoot.cli.plan_live import PlanView
+    from hotfoot.cloud.libvirt_cloud import LibvirtCloud
+    from hotfoot.cluster import Cluster, Fence
+    from hotfoot.evacuation.site import DeadSite, Evacuation
+    from hotfoot.placement.wish import Wish
+    from hotfoot.plans.run import PlanRun
+    from hotfoot.plans.site import Site
+
+
+def evacuate(
+    hosts: Annotated[list[str], typer.Argument(metavar="HOST...", help="Names of dead hosts.")],
+    to: ToOption = None,
+    fenced: Annotated[
+        bool, typer.Option("--fenced", help="You have switched the hosts off yourself: no fence command is run.")
+    ] = False,
+    at_once: Annotated[
+        int, typer.Option("--at-once", min=1, help="Most instances started at once on each host.")
+    ] = AT_ONCE,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be started; nothing is, and no host is switched off.")
+    ] = False,
+    yes: YesOption = False,
+    cluster: ClusterOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Start the instances of dead hosts on other hosts, from shared storage, once the hosts are proven to be off."""
+
+    async def work(declared: Cluster, cloud: LibvirtCloud) -> ExitStatus:
+        from hotfoot.placement.wish import Drain, Wish
+
+        named = hosts_of(declared, hosts)
+        wish = Wish(objective=Drain(hosts=frozenset(named)), to=frozenset(hosts_of(declared, to)) or None)
+        proof = Proof(declared, named, fenced=fenced, yes=yes)
+        face = _Face(named, proof, at_once=at_once, dry_run=dry_run, as_json=as_json)
+        async with site_of(declared, cloud, at_once, None, keep=False) as site:
+            return await face.run(dead_site(declared, site, cloud, named), wish)
+
+    raise typer.Exit(int(with_libvirt(cluster, work)))
+
+
+def dead_site(declared: Cluster, site: Site, cloud: LibvirtCloud, names: tuple[str, ...]) -> DeadSite:
+    """Return the site on which these hosts are dead."""
+    from hotfoot.evacuation.life import HostAddresses
+    from hotfoot.evacuation.site import DeadSite
+
+    dead = []
+    for host in declared.hosts:
+        if host.name in names:
+            ports = [declared.ssh_of(host).port or 22]
+            if declared.libvirt.transport != "ssh":
+                ports.append(declared.libvirt.port or (16514 if declared.libvirt.transport == "tls" else 16509))
+            addresses = dict.fromkeys(filter(None, (host.address, declared.migration_address_of(host))))
+            dead.append(HostAddresses(name=host.name, addresses=tuple(addresses), ports=tuple(ports)))
+    return DeadSite.of(site, cloud, tuple(dead))
+
+
+class Proof:
+    """That hosts are off: by their fence commands, or by the operator's word."""
+
+    def __init__(self, declared: Cluster, hosts: tuple[str, ...], *, fenced: bool, yes: bool) -> None:
+        self._hosts = [declared.host(name) for name in hosts]
+        self._by_command: Mapping[str, Fence | None] = {host.name: declared.fence_of(host) for host in self._hosts}
+        self._fenced = fenced
+        self._yes = yes
+
+    def sentences(self) -> list[str]:
+        """Say what would prove it, host by host."""
+        return [self._sentence(host.name) for host in self._hosts]
+
+    def _sentence(self, host: str) -> str:
+        fence = self._by_command[host]
+        if self._fenced:
+            return f"That {host} is off is your word (--fenced)."
+        if fence is None:
+            return f"Nothing proves that {host} is off: declare a fence command, or give --fenced once it is."
+        return f"{host} will be switched off first, by its fence command {fence.command[0]}."
+
+    def as_json(self) -> dict[str, str | None]:
+        """Return for each host what proves it; None: nothing does."""
+        return {
+            name: "operator" if self._fenced else "fence command" if fence else None
+            for name, fence in self._by_command.items()
+        }
+
+    def check(self) -> None:
+        """Raise HotfootError (refused) where nothing proves it."""
+        for host, fence in self._by_command.items():
+            if fence is None and not self._fenced:
+                raise HotfootError(self._sentence(host), ExitStatus.REFUSED)
+
+    def agreed(self, starts: int, *, terminal: bool) -> bool:
+        """Ask whether to go on; with the operator's own word for it, by the names of the hosts."""
+        if self._yes:
+            return True
+        if not terminal:
+            raise HotfootError(
+                f"{starts} instances are to be started, and nobody can be asked here: give --yes to start them,"
+                " --dry-run to see them.",
+                ExitStatus.USAGE,
+            )
+        if not self._fenced:
+            return typer.confirm("Switch off, and start these instances?")
+        typer.echo("An instance that runs on two hosts destroys its disks.")
+        return all(
+            typer.prompt(f"Type the name of the host that you have switched off ({host.name})") == host.name
+            for host in self._hosts
+        )
+
+    async def establish(self) -> None:
+        """Switch the hosts off. Raises HotfootError (refused)."""
+        from hotfoot.evacuation.fence import filled, switch_off
+
+        for host in self._hosts:
+            fence = self._by_command[host.name]
+            if fence is not None and not self._fenced:
+                await switch_off(host.name, filled(fence.command, host.name, host.address), fence.timeout_s)
+
+
+class _Face:
+    """An evacuation on the terminal: what was found, the question, the live view, the end."""
+
+    def __init__(self, hosts: tuple[str, ...], proof: Proof, *, at_once: int, dry_run: bool, as_json: bool) -> None:
+        self._hosts = hosts
+        self._proof = proof
+        self._at_once = at_once
+        self._dry_run = dry_run
+        self._as_json = as_json
+
+    async def run(self, site: DeadSite, wish: Wish) -> ExitStatus:
+        """Plan, show, ask, switch the hosts off, start."""
+        from hotfoot.cli.plan_live import print_end
+
+        if not self._dry_run:
+            self._proof.check()
+        evacuation = await site.first_evacuation(wish)
+        plan = evacuation.planned.plan
+        if not self._as_json:
+            show(evacuation)
+        if self._dry_run:
+            if self._as_json:
+                typer.echo(json.dumps({"dry_run": True, **self._json(evacuation)}))
+            else:
+                tell(self._proof.sentences())
+            return ExitStatus.REFUSED if plan.stays else ExitStatus.COMPLETED
+        if not plan.moves:
+            if self._as_json:
+                typer.echo(json.dumps({"id": None, "status": int(_nothing(evacuation)), **self._json(evacuation)}))
+            return _nothing(evacuation)
+        if not self._proof.agreed(len(plan.moves), terminal=sys.stdin.isatty() and not self._as_json):
+            typer.echo("Nothing was started.")
+            return ExitStatus.ABORTED
+        await self._proof.establish()
+        run = await self._carry_out(site, wish, evacuation)
+        if self._as_json:
+            typer.echo(json.dumps(run.record.as_json(run.course.steps)))
+        else:
+            print_end(run.record, run.course)
+            tell(afterwards(self._hosts, evacuation, run))
+        return ExitStatus(run.record.status or 0)
+
+    async def _carry_out(self, site: DeadSite, wish: Wish, evacuation: Evacuation) -> PlanRun:
+        from hotfoot.cli.plan_live import carry_out
+        from hotfoot.evacuation.site import VERB
+        from hotfoot.plans.run import PlanRun
+
+        asked = {
+            "hosts": list(self._hosts),
+            "policy": None,
+            "at_once": self._at_once,
+            "once": False,
+            "proof": self._proof.as_json(),
+        }
+
+        async def make(view: PlanView) -> PlanRun:
+            record, course = await site.open(VERB, wish, asked, evacuation.planned, self._hosts)
+            view.say(f"Plan {record.id}: `hotfoot plan show` from anywhere, `hotfoot plan pause` or `cancel` stops it.")
+            return PlanRun(site.means(), record, course, view, once=False)
+
+        return await carry_out(f"{VERB} {', '.join(self._hosts)}", make)
+
+    def _json(self, evacuation: Evacuation) -> dict[str, object]:
+        from hotfoot.evacuation.site import VERB
+        from hotfoot.journal.record import iso
+
+        plan, found = evacuation.planned.plan, evacuation.found
+        starts = [
+            {
+                "instance": move.name,
+                "uuid": move.instance,
+                "source": move.source,
+                "destination": move.destination,
+                "definition_read": iso(found.kept[move.instance].seen_ms),
+                "autostart": found.kept[move.instance].definition.autostart,
+            }
+            for move in plan.moves
+        ]
+        return {
+            "verb": VERB,
+            "hosts": list(self._hosts),
+            "proof": self._proof.as_json(),
+            "starts": starts,
+            "stays": dict(plan.stays),
+            "running_elsewhere": dict(found.running),
+            "shut_off": [one.name for one in found.off],
+            "nowhere": dict(found.nowhere),
+            "remarks": remarks(evacuation),
+        }
+
+
+def _nothing(evacuation: Evacuation) -> ExitStatus:
+    return ExitStatus.REFUSED if evacuation.planned.plan.stays else ExitStatus.COMPLETED
