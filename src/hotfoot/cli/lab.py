@@ -40,6 +40,7 @@ def _lab_json(lab: Lab) -> dict[str, Any]:
         "transport": lab.transport,
         "storage": lab.storage,
         "bare": lab.bare,
+        "openstack": _openstack_json(lab),
         "vm_accelerator": lab.vm_accelerator,
         "accelerator": lab.accelerator,
         "accelerator_reason": lab.accelerator_reason,
@@ -53,6 +54,21 @@ def _lab_json(lab: Lab) -> dict[str, Any]:
             }
             for instance in lab.instances
         ],
+    }
+
+
+def _openstack_json(lab: Lab) -> dict[str, Any] | None:
+    from hotfoot.lab import openstack_cloud, openstack_config
+
+    if not lab.openstack:
+        return None
+    return {
+        "cloud": openstack_config.CLOUD,
+        "clouds_file": str(openstack_cloud.clouds_file(lab)),
+        "auth_url": openstack_config.url(lab, "keystone"),
+        "fake_hosts": lab.fake_hosts,
+        "services": openstack_cloud.service_states(lab),
+        "computes": {host.name: openstack_cloud.compute_state(lab, host) for host in lab.hosts},
     }
 
 
@@ -71,6 +87,12 @@ def up(
     cpu_differs: Annotated[
         bool, typer.Option("--cpu-differs", help="The last host gives instances less of a CPU than the others.")
     ] = False,
+    openstack: Annotated[
+        bool, typer.Option("--openstack", help="Nova on the hosts, its control plane beside them, and clouds.yaml.")
+    ] = False,
+    fake_hosts: Annotated[
+        int, typer.Option(metavar="N", help="With --openstack: N more computes, of Nova's fake driver.")
+    ] = 0,
     transport: Annotated[str, typer.Option(help="How libvirt is reached: tls, ssh or tcp.")] = "tls",
     storage: Annotated[
         str,
@@ -96,6 +118,8 @@ def up(
         host_count=host_count,
         vm=vm,
         cpu_differs=cpu_differs,
+        openstack=openstack,
+        fake_hosts=fake_hosts,
         instance_count=instances if instances is not None else 0 if bare else 2,
         bare=bare,
         transport=transport,  # type: ignore[arg-type]
@@ -161,6 +185,8 @@ def _print_instances_and_hosts(lab: Lab) -> None:
         f"Lab {lab.name}: {wanted}libvirt over {lab.transport}, storage {lab.storage}, links of {lab.link_rate}, "
         f"{machines}{lab.accelerator.upper()}\n"
     )
+    if lab.openstack:
+        _print_openstack(lab)
     states = host_states(lab)
     print_table(
         ["HOST", "ADDRESS", "STATE", "MEMORY"],
@@ -183,6 +209,17 @@ def _print_instances_and_hosts(lab: Lab) -> None:
                 for s in instance_states(lab)
             ],
         )
+
+
+def _print_openstack(lab: Lab) -> None:
+    found = _openstack_json(lab) or {}
+    typer.echo(f"OpenStack: cloud {found['cloud']} of {found['clouds_file']}, {found['auth_url']}")
+    for kind, good in (("services", "up"), ("computes", "active")):
+        states: dict[str, str] = found[kind]
+        typer.echo(f"  {kind}: " + ", ".join(f"{k}{'' if v == good else f' ({v})'}" for k, v in states.items()))
+    if lab.fake_hosts:
+        typer.echo(f"  and {lab.fake_hosts} computes of Nova's fake driver")
+    typer.echo()
 
 
 @app.command("exec")

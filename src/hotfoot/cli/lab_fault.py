@@ -33,8 +33,21 @@ _OF_HOSTS = {
         "End a whole host at once, as a power cut would.",
         "Host {host} was killed; `hotfoot lab fault start-host {host}` starts it again.",
     ),
+    "kill-nova-compute": (
+        "Kill -9 a host's nova-compute (it stays down).",
+        "nova-compute of {host} was killed; `hotfoot lab fault start-nova-compute {host}` starts it again.",
+    ),
+    "start-nova-compute": ("Start a host's nova-compute again.", "nova-compute of {host} has been started."),
 }
 """Faults that strike a host: what each does, and what is said when it is done."""
+_OF_SERVICES = {
+    "stop-service": (
+        "Stop a service of OpenStack's control plane, such as nova-api or rabbitmq.",
+        "{service} has stopped; `hotfoot lab fault start-service {service}` starts it again.",
+    ),
+    "start-service": ("Start a service that was stopped.", "{service} is up."),
+}
+"""Faults that strike a service of OpenStack."""
 _OF_QEMUS = {
     "kill-qemu": ("Kill -9 an instance's QEMU.", "QEMU of {instance} on {host} was killed."),
     "starve-qemu": (
@@ -59,6 +72,13 @@ def _strike_qemu(verb: str, instance: str, host: str | None, name: str) -> None:
     typer.echo(_OF_QEMUS[verb][1].format(instance=instance, host=where))
 
 
+def _strike_service(verb: str, service: str, name: str) -> None:
+    from hotfoot.lab import faults, store
+
+    faults.OF_SERVICES[verb](store.load(name), service)
+    typer.echo(_OF_SERVICES[verb][1].format(service=service))
+
+
 def _add_of_host(verb: str, help_text: str) -> None:
     @app.command(verb, help=help_text)
     def strike(host: HostArgument, name: NameOption = "lab") -> None:
@@ -77,10 +97,21 @@ def _add_of_qemu(verb: str, help_text: str) -> None:
         _strike_qemu(verb, instance, host, name)
 
 
+def _add_of_service(verb: str, help_text: str) -> None:
+    @app.command(verb, help=help_text)
+    def strike(
+        service: Annotated[str, typer.Argument(metavar="SERVICE", help="As `hotfoot lab status` lists them.")],
+        name: NameOption = "lab",
+    ) -> None:
+        _strike_service(verb, service, name)
+
+
 for _verb, (_help, _) in _OF_HOSTS.items():
     _add_of_host(_verb, _help)
 for _verb, (_help, _) in _OF_QEMUS.items():
     _add_of_qemu(_verb, _help)
+for _verb, (_help, _) in _OF_SERVICES.items():
+    _add_of_service(_verb, _help)
 
 
 @app.command("start-host")

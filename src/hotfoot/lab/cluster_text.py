@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hotfoot.lab import ceph, iscsi
 from hotfoot.lab.bare import MIGRATION_USER, servers_of
+from hotfoot.lab.openstack_config import CLOUD, CLOUDS_FILE
 from hotfoot.lab.spec import BRICK, INSTANCES_PATH, Lab
 
 _STORAGE_TYPES = {"glusterfs": "glusterfs", "nfs": "nfs", "ceph": "local", "iscsi": "local", "none": "local"}
@@ -29,6 +30,7 @@ def cluster_text(lab: Lab) -> str:
         f"  - {{path: {INSTANCES_PATH}, type: {_STORAGE_TYPES[lab.storage]}{served}}}",
         *(ceph.cluster_lines(lab) if lab.storage == "ceph" else []),
         *(iscsi.cluster_lines(lab) if lab.storage == "iscsi" else []),
+        *([f"openstack: {{cloud: {CLOUD}, clouds_file: {CLOUDS_FILE}}}"] if lab.openstack else []),
         "hosts:",
         *(f"  - {{name: {host.name}, address: {host.address}}}" for host in lab.hosts),
     ]

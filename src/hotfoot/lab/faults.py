@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from hotfoot.errors import ExitStatus
-from hotfoot.lab import namespaces, network, storage
+from hotfoot.lab import namespaces, network, openstack_cloud, storage
 from hotfoot.lab.command import LabError, run
 from hotfoot.lab.instances import hosts_of
 from hotfoot.lab.spec import INSTANCES_PATH, Lab, LabHost
@@ -41,7 +41,8 @@ def kill_qemu(lab: Lab, instance_name: str, host_name: str | None) -> str:
     """Kill -9 an instance's QEMU; return the host. On two hosts at once (in a move) the host must be named."""
     host = _only_host(lab, instance_name, host_name)
     missing = f"No QEMU of {instance_name} runs on {host.name}."
-    _pkill(lab, host, ["-f", f"^/usr/bin/qemu-system-x86_64 -name guest={instance_name},"], missing)
+    domain = lab.instance(instance_name).domain_name
+    _pkill(lab, host, ["-f", f"^/usr/bin/qemu-system-x86_64 -name guest={domain},"], missing)
     return host.name
 
 
@@ -135,7 +136,7 @@ def _signal_storage(lab: Lab, host: LabHost, signal: str) -> None:
 def _qemu_pid(lab: Lab, host: LabHost, instance_name: str) -> int:
     """Return the PID of an instance's QEMU as this machine sees it."""
     own = namespaces.host_cgroup(lab.name, host.name)
-    start = f"/usr/bin/qemu-system-x86_64\0-name\0guest={instance_name},".encode()
+    start = f"/usr/bin/qemu-system-x86_64\0-name\0guest={lab.instance(instance_name).domain_name},".encode()
     for procs in own.rglob("cgroup.procs"):
         with contextlib.suppress(OSError):  # a process that ends meanwhile, a group of threads
             for pid in procs.read_text().split():
@@ -191,7 +192,14 @@ OF_HOSTS: Mapping[str, Callable[[Lab, LabHost], None]] = {
     "fill-disk": fill_disk,
     "free-disk": free_disk,
     "kill-host": kill_host,
+    "kill-nova-compute": openstack_cloud.kill_compute,
+    "start-nova-compute": openstack_cloud.start_compute,
 }
 """What strikes a host, or mends it, by the word of the command line."""
 OF_QEMUS: Mapping[str, Callable[[Lab, str, str | None], str]] = {"kill-qemu": kill_qemu, "starve-qemu": starve_qemu}
 """What strikes one instance's QEMU."""
+OF_SERVICES: Mapping[str, Callable[[Lab, str], None]] = {
+    "stop-service": openstack_cloud.stop_service,
+    "start-service": openstack_cloud.start_service,
+}
+"""What strikes a service of OpenStack's control plane, or mends it."""

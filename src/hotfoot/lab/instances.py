@@ -8,14 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from hotfoot.errors import ExitStatus
-from hotfoot.lab import ceph, iscsi, store, witness
+from hotfoot.lab import ceph, iscsi, openstack_servers, store, witness
 from hotfoot.lab.command import LabError, run
 from hotfoot.lab.namespaces import host_argv, is_running
 from hotfoot.lab.spec import INSTANCES_PATH, Lab, LabHost, LabInstance, plan_instance
 
 GUEST_FOLDER = "/var/lib/hotfoot-lab"
 LEAST_MEMORY_MIB = 80
-_DISK_MIB = 64
+DISK_MIB = 64
 _BOOT_TIMEOUT_S = 180
 
 
@@ -58,11 +58,7 @@ def domain_xml(lab: Lab, instance: LabInstance, load: Load) -> str:
         cpu = "<cpu mode='custom' match='exact' check='none'><model fallback='forbid'>qemu64</model></cpu>"
     if lab.accelerator == "tcg":
         kind = "qemu"
-    # A time-stamp counter that jumps between hosts must not stop the guest's clock.
-    cmdline = (
-        "console=ttyS0 print-fatal-signals=1 loglevel=4 tsc=unstable panic=-1 "
-        f"hotfoot.address={instance.address}/24 hotfoot.rate={load.rate_mib} hotfoot.area={load.area_mib}"
-    )
+    cmdline = _kernel_words(instance, load)
     return f"""<domain type='{kind}'><name>{instance.name}</name><uuid>{instance.uuid}</uuid>
 <memory unit='MiB'>{instance.memory_mib}</memory><vcpu>1</vcpu>
 <os><type arch='x86_64' machine='{machine}'>hvm</type><kernel>{GUEST_FOLDER}/vmlinuz</kernel>
@@ -72,6 +68,15 @@ def domain_xml(lab: Lab, instance: LabInstance, load: Load) -> str:
 <interface type='bridge'><mac address='{instance.mac}'/><source bridge='br0'/><model type='virtio'/></interface>
 <serial type='pty'><log file='/var/log/libvirt/qemu/{instance.name}-console.log' append='on'/>
 <target port='0'/></serial><memballoon model='none'/></devices></domain>"""
+
+
+def _kernel_words(instance: LabInstance, load: Load) -> str:
+    """Return the guest's kernel command line."""
+    return (
+        # A time-stamp counter that jumps between hosts must not stop the guest's clock.
+        "console=ttyS0 print-fatal-signals=1 loglevel=4 tsc=unstable panic=-1 "
+        f"hotfoot.address={instance.address}/24 hotfoot.rate={load.rate_mib} hotfoot.area={load.area_mib}"
+    )
 
 
 def _disk_xml(lab: Lab, instance: LabInstance) -> str:
@@ -85,13 +90,13 @@ def _disk_xml(lab: Lab, instance: LabInstance) -> str:
 
 def _make_disk(lab: Lab, host: LabHost, instance: LabInstance) -> None:
     if lab.storage == "ceph":
-        ceph.make_disk(lab, instance, _DISK_MIB)
+        ceph.make_disk(lab, instance, DISK_MIB)
         return
     if lab.storage == "iscsi":
         iscsi.make_lun(lab, instance)
         return
     path = _disk_path(instance)
-    script = f"qemu-img create -q -f qcow2 {path} {_DISK_MIB}M && chown libvirt-qemu:kvm {path}"
+    script = f"qemu-img create -q -f qcow2 {path} {DISK_MIB}M && chown libvirt-qemu:kvm {path}"
     run([*host_argv(lab, host), "sh", "-c", script])
 
 
@@ -159,44 +164,59 @@ def add(lab_name: str, name: str | None, host_name: str | None, memory_mib: int,
         instance = plan_instance(lab, name, memory_mib)
         store.save(lab.model_copy(update={"instances": (*lab.instances, instance)}))
     try:
-        create(lab, host, instance, load)
+        instance = create(lab, host, instance, load)
         boot_id = witness.wait(instance.address, _BOOT_TIMEOUT_S).boot_id
     except BaseException:
-        _forget(lab, instance)
+        with contextlib.suppress(LabError):  # what went wrong at first is what is told
+            _end(lab, instance)
+        _strike_out(lab, instance)
         raise
     instance = instance.model_copy(update={"boot_id": boot_id})
     with store.lock(lab_name):
         lab = store.load(lab_name)
-        kept = tuple(instance if each.uuid == instance.uuid else each for each in lab.instances)
+        kept = tuple(instance if each.address == instance.address else each for each in lab.instances)
         store.save(lab.model_copy(update={"instances": kept}))
     return instance
 
 
-def create(lab: Lab, host: LabHost, instance: LabInstance, load: Load) -> None:
-    """Make an instance's disk, define it persistently and start it; does not wait for its boot."""
+def create(lab: Lab, host: LabHost, instance: LabInstance, load: Load) -> LabInstance:
+    """Make an instance's disk, define it persistently and start it; does not wait for its boot.
+
+    Returns it as it then is: with OpenStack, Nova gives it another UUID, MAC address and domain name.
+    """
+    if lab.openstack:
+        return openstack_servers.create(lab, host, instance, _kernel_words(instance, load))
     _make_disk(lab, host, instance)
     _virsh(lab, host, "define", "/dev/stdin", stdin=domain_xml(lab, instance, load))
     _virsh(lab, host, "start", instance.name)
+    return instance
 
 
 def kill(lab_name: str, name: str) -> LabInstance:
     """End an instance wherever it is, and remove its definition and its disk."""
     lab = store.load(lab_name)
     instance = lab.instance(name)
-    _forget(lab, instance)
+    _end(lab, instance)
+    _strike_out(lab, instance)
     return instance
 
 
-def _forget(lab: Lab, instance: LabInstance) -> None:
+def _strike_out(lab: Lab, instance: LabInstance) -> None:
+    with store.lock(lab.name):
+        lab = store.load(lab.name)
+        kept = tuple(each for each in lab.instances if each.address != instance.address)
+        store.save(lab.model_copy(update={"instances": kept}))
+
+
+def _end(lab: Lab, instance: LabInstance) -> None:
+    if lab.openstack:
+        openstack_servers.remove(lab, instance)
+        return
     for host in running_hosts(lab):
         for words in (("destroy", str(instance.uuid)), ("undefine", str(instance.uuid))):
             with contextlib.suppress(LabError):
                 _virsh(lab, host, *words)
     _remove_disk(lab, instance)
-    with store.lock(lab.name):
-        lab = store.load(lab.name)
-        kept = tuple(each for each in lab.instances if each.uuid != instance.uuid)
-        store.save(lab.model_copy(update={"instances": kept}))
 
 
 def set_load(lab: Lab, instance: LabInstance, load: Load) -> witness.WitnessStatus:

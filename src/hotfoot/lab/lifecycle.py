@@ -26,6 +26,10 @@ from hotfoot.lab import (
     namespaces,
     network,
     older_cpu,
+    openstack_cloud,
+    openstack_config,
+    openstack_image,
+    openstack_servers,
     storage,
     store,
     trust,
@@ -70,12 +74,15 @@ def up(
     bare: bool = False,
     vm: bool = False,
     cpu_differs: bool = False,
+    openstack: bool = False,
+    fake_hosts: int = 0,
 ) -> Lab:
     """Bring up a lab from nothing, or raise and leave nothing.
 
     A lab of that name that is running is refused; the remains of one that was killed, also while it came up,
     are removed first. A ``bare`` lab's hosts are left as they are before anybody prepares them; with ``vm`` they
     are virtual machines with a kernel of their own, with ``cpu_differs`` the last gives instances less of a CPU.
+    With ``openstack`` its Nova makes the instances, and has ``fake_hosts`` more that are none.
     """
     check_name(name)
     parse_rate(link_rate)
@@ -95,12 +102,15 @@ def up(
             " with --hosts vm nor with --bare.",
             ExitStatus.USAGE,
         )
+    openstack_cloud.refuse(openstack, fake_hosts, storage_kind, other=bare or vm or cpu_differs)
     own_kind = vm_host.obstacles(name, host_count) if vm else [storage.obstacle(storage_kind)]
     for obstacle in (*machine.obstacles(), *own_kind):
         if obstacle:
             raise LabError(f"This machine cannot run the lab: {obstacle}.", ExitStatus.REFUSED)
     picture = image.ensure(say)
     virtual = vm_image.ensure(picture, say) if vm else None
+    if openstack:
+        openstack_image.ensure(say)
     with store.lock(f"up-{name}"):
         _refuse_if_running(name)
         down(name)
@@ -125,10 +135,15 @@ def up(
                 bare=bare,
                 vm_accelerator=vm_accelerator,
                 cpu_differs=cpu_differs,
+                openstack=openstack,
+                fake_hosts=fake_hosts,
             )
-            lab = _start(lab, host_count, picture, virtual, say)
+            lab, control_plane = _start(lab, host_count, picture, virtual, say)
             if not bare:
                 _set_up_storage(lab, say)
+            if lab.openstack:
+                say("waiting for OpenStack's services")
+                openstack_servers.join(lab, control_plane, instances.DISK_MIB)
             if instance_count:
                 say(f"starting {instance_count} instances")
             return _start_instances(lab, instance_count, memory_mib, load)
@@ -160,7 +175,8 @@ def _refuse_if_running(name: str) -> None:
 
 def _start(
     lab: Lab, host_count: int, picture: image.Image, virtual: vm_image.VmImage | None, say: Callable[[str], None]
-) -> Lab:
+) -> tuple[Lab, int]:
+    """Start a lab's hosts; return it, and the process that starts OpenStack's control plane meanwhile (else 0)."""
     name, bare = lab.name, lab.bare
     folder = store.folder_of(name)
     (folder / "disks").mkdir(parents=True)
@@ -181,6 +197,7 @@ def _start(
         ceph.start(lab, say)
     if lab.storage == "iscsi":
         iscsi.start(lab, picture.root, say)
+    passwords, control_plane = openstack_cloud.start(lab, say) if lab.openstack else (None, 0)
     if virtual:
         vm_state.ensure(virtual, lab, say)
         vm_host.start_time_server(lab)
@@ -194,10 +211,13 @@ def _start(
         else host_files(host, lab.hosts, number, lab.transport, keys, HOST_MEMORY_MIB)
         for host in lab.hosts
     }
+    node_memory_mib = HOST_MEMORY_MIB // max(1, len(list(Path("/sys/devices/system/node").glob("node[0-9]*"))))
 
     def boot(host: LabHost) -> LabHost:
         if virtual is None:
             own = owns[host.name] | (older_cpu.files(host, lab.hosts[-1]) if lab.cpu_differs else {})
+            if passwords:
+                own |= openstack_config.compute_files(lab, host, passwords, node_memory_mib)
             write_host_files(folder / "hosts" / host.name, own, groups)
             return _boot(lab, host, picture)
         pid = vm_host.start(lab, host, virtual, vm_state.folder(virtual, lab, host))
@@ -210,12 +230,14 @@ def _start(
     store.save(lab)
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda host: wait_until_ready(lab, host), hosts))
-    return lab
+    return lab, control_plane
 
 
 def _boot(lab: Lab, host: LabHost, picture: image.Image) -> LabHost:
     folder = store.folder_of(lab.name)
-    pid = namespaces.start_host(lab.name, lab.supervisor_pid, host, picture.folder, folder, lab.accelerator == "kvm")
+    programs = openstack_image.programs() if lab.openstack else None
+    kvm = lab.accelerator == "kvm"
+    pid = namespaces.start_host(lab.name, lab.supervisor_pid, host, picture.folder, folder, kvm, programs)
     network.connect(lab.supervisor_pid, host, pid)
     return _shaped(lab, host, pid)
 
@@ -291,7 +313,7 @@ def _start_instances(lab: Lab, count: int, memory_mib: int, load: instances.Load
 
     def boot(pair: tuple[LabHost, LabInstance]) -> LabInstance:
         host, instance = pair
-        instances.create(lab, host, instance, load)
+        instance = instances.create(lab, host, instance, load)
         status = witness.wait(instance.address, _INSTANCE_TIMEOUT_S)
         return instance.model_copy(update={"boot_id": status.boot_id})
 

@@ -52,8 +52,19 @@ def start_supervisor(lab_name: str, disks: Path, log: Path) -> int:
     return wait_for_descendant(outer, generations=1, log=log, ready="sleep")
 
 
-def start_host(lab_name: str, supervisor: int, host: LabHost, image: Path, folder: Path, kvm: bool) -> int:
-    """Start a host's namespaces; return the PID of its first process, which waits for its links, then is systemd."""
+def start_host(
+    lab_name: str,
+    supervisor: int,
+    host: LabHost,
+    image: Path,
+    folder: Path,
+    kvm: bool,
+    programs: Path | None = None,
+) -> int:
+    """Start a host's namespaces; return the PID of its first process, which waits for its links, then is systemd.
+
+    ``programs`` is a folder that the host has at /opt/openstack, read only.
+    """
     cgroup = host_cgroup(lab_name, host.name)
     cgroup.mkdir(exist_ok=True)
     log = folder / "log" / f"{host.name}.log"
@@ -67,9 +78,15 @@ def start_host(lab_name: str, supervisor: int, host: LabHost, image: Path, folde
             folder / "hosts" / host.name,
             host.name,
             "yes" if kvm else "no",
+            programs or "",
         ]
         outer = spawn([str(word) for word in argv], lab_name, log)
         return wait_for_descendant(outer, generations=2, log=log)
+
+
+def mark(lab_name: str) -> str:
+    """Return the word for a process's environment by which ``processes_of`` finds it."""
+    return f"{_MARK}={lab_name}"
 
 
 def spawn(argv: Sequence[str], lab_name: str, log: Path) -> int:
@@ -153,11 +170,11 @@ def host_cgroup(lab_name: str, host_name: str) -> Path:
 
 def processes_of(lab_name: str) -> list[int]:
     """Return the machine's outermost processes of a lab, found by the mark in their environment."""
-    mark = f"{_MARK}={lab_name}".encode()
+    wanted = mark(lab_name).encode()
     found = []
     for environ in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
-            if mark in environ.read_bytes().split(b"\0"):
+            if wanted in environ.read_bytes().split(b"\0"):
                 found.append(int(environ.parent.name))
     return found
 

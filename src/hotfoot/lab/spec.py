@@ -3,7 +3,7 @@
 Addressing: lab number N (0 to 255, the first one free) has the management network 10.77.N.0/24 and the
 instances' network 10.88.N.0/24. Host i is .10+i on the first; the machine itself is .254 on both; instance j is
 .100+j on the second. Virtual machines get the time from .253 on the first; an iSCSI target
-is at .252 there, a monitor of Ceph at .251.
+is at .252 there, a monitor of Ceph at .251, OpenStack's control plane at .250.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ Storage = Literal["glusterfs", "nfs", "ceph", "iscsi", "none"]
 INSTANCES_PATH = "/var/lib/nova/instances"
 BRICK = "/srv/brick/instances"
 MOST_HOSTS = 50
+MOST_FAKE_HOSTS = 200
 MOST_INSTANCES = 150
 _LAB_NAMESPACE = UUID("6f1c2a5e-3c1d-4d1b-9a57-2a5b7a9c4e10")
 
@@ -58,7 +59,10 @@ class LabHost(_Value):
 
 
 class LabInstance(_Value):
-    """One instance; ``boot_id`` is what its kernel drew at boot, so that a restart cannot pass for a move."""
+    """One instance; ``boot_id`` is what its kernel drew at boot, so that a restart cannot pass for a move.
+
+    ``domain`` is libvirt's name for it where that is another, as with OpenStack.
+    """
 
     name: str
     uuid: UUID
@@ -66,6 +70,12 @@ class LabInstance(_Value):
     mac: str
     memory_mib: int
     boot_id: str
+    domain: str | None = None
+
+    @property
+    def domain_name(self) -> str:
+        """What libvirt calls it."""
+        return self.domain or self.name
 
 
 class Lab(_Value):
@@ -74,6 +84,7 @@ class Lab(_Value):
     A ``bare`` one has hosts that nobody has prepared: ``transport`` and ``storage`` are what its cluster file wants.
     With ``cpu_differs`` the last host gives its instances less of a CPU than the others, and they have all of it.
     ``accelerator`` is the instances'; ``vm_accelerator`` that of hosts which are virtual machines, else None.
+    With ``openstack`` instances are made by its Nova, which has ``fake_hosts`` more without a hypervisor.
     """
 
     name: str
@@ -90,6 +101,8 @@ class Lab(_Value):
     bare: bool = False
     vm_accelerator: Accelerator | None = None
     cpu_differs: bool = False
+    openstack: bool = False
+    fake_hosts: int = 0
     ready: bool = False
 
     def host(self, name: str) -> LabHost:

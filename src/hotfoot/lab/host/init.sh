@@ -1,9 +1,10 @@
 #!/bin/sh
-# First process in a host's new namespaces: init.sh IMAGE DISK FILES NAME KVM(yes|no)
+# First process in a host's new namespaces: init.sh IMAGE DISK FILES NAME KVM(yes|no) PROGRAMS
 # IMAGE  the cached image, read only     DISK   this host's own folder on the lab's tmpfs
 # FILES  this host's own files           The rest of the machine is out of reach once pivot_root is done.
+# PROGRAMS  a folder to have at /opt/openstack, or nothing
 set -eu
-image=$1 disk=$2 files=$3 name=$4 kvm=$5
+image=$1 disk=$2 files=$3 name=$4 kvm=$5 programs=$6
 
 mount --make-rprivate /
 mkdir -p "$disk"
@@ -30,6 +31,9 @@ if [ -e proc/sysrq-trigger ]; then
 fi
 mount --bind etc/hotfoot-lab/meminfo proc/meminfo
 mount -t sysfs -o ro sysfs sys
+if [ -f etc/hotfoot-lab/node-meminfo ]; then
+    for node in sys/devices/system/node/node[0-9]*; do mount --bind etc/hotfoot-lab/node-meminfo "$node/meminfo"; done
+fi
 mount -t cgroup2 cgroup2 sys/fs/cgroup
 
 # Never devtmpfs: there is one instance of it for the whole machine.
@@ -54,6 +58,11 @@ ln -s /proc/self/fd/2 dev/stderr
 mount -t tmpfs -o mode=755 run run
 mkdir -p srv/brick var/lib/nova/instances tmp/machine
 mount --bind "$disk/brick" srv/brick
+if [ -n "$programs" ]; then
+    mkdir -p opt/openstack
+    mount --bind "$programs" opt/openstack
+    mount -o remount,bind,ro opt/openstack
+fi
 rm -f etc/libvirt/qemu/networks/autostart/*
 hostname "$name"
 
@@ -74,5 +83,7 @@ fi
 pivot_root . tmp/machine
 cd /
 umount -l /tmp/machine
+# As on a machine: services with mounts of their own (virtlogd) see storage that is mounted after they have started.
+mount --make-rshared /
 exec env -i container=lxc PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb \
     /lib/systemd/systemd --log-target=journal --show-status=0 </dev/null >/dev/null 2>&1
