@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.bench_lab import HOTFOOT
 from benchmarks.forecast_errors import Trial, as_text, goals
 
-from hotfoot.cli.session import throughput_probe, with_cloud
+from hotfoot.cli.session import throughput_probe, with_libvirt
 from hotfoot.cloud.libvirt_cloud import LibvirtCloud
 from hotfoot.cluster import Cluster
 from hotfoot.errors import HotfootError
@@ -119,7 +119,7 @@ def _measure(name: str, count: int) -> Iterator[Trial]:
             await asyncio.sleep(_REST_S)
             return await _move(cluster, cloud, setting)
 
-        trial = with_cloud(cluster_file, work)
+        trial = with_libvirt(cluster_file, work)
         _say(f"{n} of {count}: {trial.in_words()}")
         yield trial
 

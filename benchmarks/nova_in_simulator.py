@@ -16,9 +16,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import nova.conf  # type: ignore[import-not-found]
+import nova.conf
 from benchmarks.workloads import from_json
-from nova.virt.libvirt import migration  # type: ignore[import-not-found]
+from nova.virt.libvirt import migration
 
 from hotfoot.migration.action import Action, ActionKind
 from hotfoot.migration.sample import JobSample

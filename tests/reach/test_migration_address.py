@@ -26,7 +26,8 @@ def test_the_one_address_in_the_network() -> None:
 
 
 def on_network(reach: SshAccess, network: str) -> SshAccess:
-    raw = reach.cluster.model_dump(exclude_none=True, mode="json") | {"migration": {"network": network}, "policy": {}}
+    own = {"migration": {"network": network}, "policy": {}, "balance": {}}
+    raw = reach.cluster.model_dump(exclude_none=True, mode="json") | own
     raw["hosts"][0]["address"] = "localhost"  # a name, so that only the host itself can tell
     cluster = Cluster.model_validate(raw)
     return SshAccess(cluster, reach.config, reach.command)

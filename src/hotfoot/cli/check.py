@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hotfoot.cli.options import ClusterOption, JsonOption
+from hotfoot.cli.options import CloudOption, ClusterOption, JsonOption
 from hotfoot.errors import ExitStatus, HotfootError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def check(
         Path | None, typer.Option("--record", metavar="FILE", help="Write what the hosts told into this file.")
     ] = None,
     cluster: ClusterOption = None,
+    cloud_name: CloudOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Look at all hosts, try them two by two, and tell what is wrong, why it matters, and what mends it."""
@@ -60,7 +61,7 @@ def check(
             declared.host(name)
         return declared, await look(access, declared, topics, proofs=proofs, between=pair, instance=instance)
 
-    declared, facts = with_hosts(cluster, work)
+    declared, facts = with_hosts(cluster, work, cloud_name)
     if record is not None:
         _record(facts, record)
     hosts = tuple(pair) if pair else tuple(dict.fromkeys(host or ())) or tuple(each.name for each in declared.hosts)

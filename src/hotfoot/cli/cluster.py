@@ -21,9 +21,15 @@ def validate(cluster: ClusterOption = None, as_json: JsonOption = False) -> None
     if as_json:
         typer.echo(declared.resolved().model_dump_json(exclude_none=True, by_alias=False))
         return
+    if (openstack := declared.openstack) is not None:
+        region = f", region {openstack.region}" if openstack.region else ""
+        typer.echo(f"cluster {declared.name}: OpenStack cloud {openstack.cloud or 'of the OS_* variables'}{region}")
+        if not declared.hosts:
+            return
     count = len(declared.hosts)
     names = ", ".join(host.name for host in declared.hosts[:8]) + (", ..." if count > 8 else "")
-    typer.echo(f"cluster {declared.name}: {count} host{'' if count == 1 else 's'} ({names})")
+    which = "  also reached directly" if openstack else f"cluster {declared.name}"
+    typer.echo(f"{which}: {count} host{'' if count == 1 else 's'} ({names})")
     typer.echo(f"libvirt by {declared.libvirt.transport}")
     if declared.libvirt.transport == "tcp":
         typer.echo("  tcp is neither encrypted nor authenticated: for closed networks only")

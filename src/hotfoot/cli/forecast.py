@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hotfoot.cli.options import ClusterOption, JsonOption
+from hotfoot.cli.options import CloudOption, ClusterOption, JsonOption
 from hotfoot.cli.session import with_cloud
 from hotfoot.errors import ExitStatus
 
 if TYPE_CHECKING:
-    from hotfoot.cloud.libvirt_cloud import LibvirtCloud
+    from hotfoot.cloud.protocol import Cloud
     from hotfoot.cluster import Cluster
     from hotfoot.migration.forecast import Forecast
     from hotfoot.migration.prepare import Preparation
@@ -41,6 +41,7 @@ def forecast(
         bool, typer.Option("--quick", help="Measure only as long as hotfoot migrate does, for some seconds at most.")
     ] = False,
     cluster: ClusterOption = None,
+    cloud_name: CloudOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure, and say what a migration would take: time, bytes, downtime, and whether it ends by itself."""
@@ -56,14 +57,14 @@ def forecast(
         max_downtime=max_downtime,
     )
 
-    async def work(declared: Cluster, cloud: LibvirtCloud) -> Preparation:
+    async def work(declared: Cluster, cloud: Cloud) -> Preparation:
         from hotfoot.cli.session import survey_of, told_hosts_out_of
         from hotfoot.migration.prepare import prepare
 
         survey = survey_of(declared, cloud, thorough=not quick)
         return await prepare(cloud, asked.request(declared), survey, told_hosts_out_of(declared))
 
-    preparation = with_cloud(cluster, work)
+    preparation = with_cloud(cluster, work, cloud_name)
     verdict, told = preparation.verdict, preparation.forecast
     if as_json:
         about = {

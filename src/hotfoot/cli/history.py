@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hotfoot.cli.options import ClusterOption, JsonOption
+from hotfoot.cli.options import CloudOption, ClusterOption, JsonOption
 from hotfoot.cli.tables import print_table
 from hotfoot.errors import ExitStatus, HotfootError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hotfoot.cloud.libvirt_cloud import LibvirtCloud
+    from hotfoot.cloud.protocol import Cloud
     from hotfoot.cluster import Cluster
     from hotfoot.journal.record import Record
     from hotfoot.journal.store import Store
@@ -44,6 +44,7 @@ def history(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="With --prune: only say how many.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     cluster: ClusterOption = None,
+    cloud_name: CloudOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the migrations of this cluster, the newest first: those asked for, refused ones too."""
@@ -52,7 +53,7 @@ def history(
     if sum((accuracy, summary, prune is not None)) > 1 or (as_csv and (as_json or accuracy or summary)):
         raise HotfootError("give one of --accuracy, --summary, --prune, --csv and --json.", ExitStatus.USAGE)
     since_ms = None if since is None else _moment_ms("--since", since)
-    declared, store = _open(cluster)
+    declared, store = _open(cluster, cloud_name)
     try:
         if prune is not None:
             _prune(store, declared, prune, dry_run=dry_run, as_json=as_json)
@@ -83,11 +84,12 @@ def report(
         Path | None, typer.Option("--output", "-o", help="The file [default: ID.html]; - prints it.")
     ] = None,
     cluster: ClusterOption = None,
+    cloud_name: CloudOption = None,
 ) -> None:
     """Write one migration as an HTML page with its curves, which needs no network."""
     from hotfoot.journal.report import html
 
-    _, store = _open(cluster)
+    _, store = _open(cluster, cloud_name)
     try:
         record = store.find(migration)
         page = html(record, store.samples(record.id), store.actions(record.id))
@@ -104,28 +106,28 @@ def report(
     typer.echo(path)
 
 
-def _open(cluster: Path | None) -> tuple[Cluster, Store]:
+def _open(cluster: Path | None, cloud_name: str | None) -> tuple[Cluster, Store]:
     """Return the cluster and its journal, in which whatever a killed Hotfoot left is ended first."""
-    from hotfoot.cluster import load
+    from hotfoot.cli.session import declared_cluster
     from hotfoot.journal.afterwards import is_orphan
     from hotfoot.journal.place import place_of
     from hotfoot.journal.store import Store
 
-    declared = load(cluster, Path.cwd())
+    declared = declared_cluster(cluster, cloud_name)
     store = Store(place_of(declared.journal.url))
     if store.place.may_hold_open and any(is_orphan(left) for left in store.left_open(declared.name)):
-        _end_orphans(cluster)
+        _end_orphans(cluster, cloud_name)
     return declared, store
 
 
-def _end_orphans(cluster: Path | None) -> None:
+def _end_orphans(cluster: Path | None, cloud_name: str | None) -> None:
     from hotfoot.cli.orphans import tell_orphans
     from hotfoot.cli.session import with_cloud
 
-    async def work(declared: Cluster, cloud: LibvirtCloud) -> None:
+    async def work(declared: Cluster, cloud: Cloud) -> None:
         await tell_orphans(declared, cloud)
 
-    with_cloud(cluster, work)
+    with_cloud(cluster, work, cloud_name)
 
 
 def _moment_ms(option: str, text: str) -> int:

@@ -1,20 +1,27 @@
-"""``hotfoot init``: a first cluster file from what the hosts tell."""
+"""``hotfoot init``: a first cluster file from what the hosts tell, or an OpenStack cloud and its compute hosts."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hotfoot.cli.options import CloudOption
 from hotfoot.errors import ExitStatus, HotfootError
 
 if TYPE_CHECKING:
     from hotfoot.cluster import Cluster
+    from hotfoot.readiness.facts import Facts
 
 
 def init(
-    hosts: Annotated[list[str], typer.Argument(help="Hosts to look at: DNS names or IP addresses.", metavar="HOST...")],
+    hosts: Annotated[
+        list[str] | None, typer.Argument(help="Hosts to look at: DNS names or IP addresses.", metavar="HOST...")
+    ] = None,
+    cloud_name: CloudOption = None,
     user: Annotated[str | None, typer.Option(help="User to log in as.")] = None,
     key: Annotated[Path | None, typer.Option(help="Private key file.")] = None,
     port: Annotated[int | None, typer.Option(help="Port of sshd.")] = None,
@@ -24,16 +31,14 @@ def init(
         "hotfoot.yaml"
     ),
 ) -> None:
-    """Write a first cluster file: names, addresses, storage and transport as the hosts tell them."""
-    import asyncio
+    """Write a first cluster file: names, addresses, storage and transport as the hosts tell them.
 
+    With --cloud the hosts are the cloud's compute hosts.
+    """
     from hotfoot.cluster import load
-    from hotfoot.reach.facts import facts_of
-    from hotfoot.reach.ssh import prepare
-    from hotfoot.readiness.first_file import USUAL_PATHS, first_file
-    from hotfoot.readiness.judge import TOPICS
-    from hotfoot.readiness.wanted import wanted
 
+    if bool(hosts) == bool(cloud_name):
+        raise HotfootError("give hosts, or an OpenStack cloud by --cloud NAME.", ExitStatus.USAGE)
     to_terminal = str(output) == "-"
     if not to_terminal and output.exists():
         raise HotfootError(
@@ -47,12 +52,7 @@ def init(
         "sudo": "true" if sudo else None,
     }
     given = {name: value for name, value in ssh.items() if value is not None}
-    cluster = _provisional(hosts, given)
-    question = wanted(cluster, TOPICS).model_copy(update={"folders": USUAL_PATHS})
-    facts = asyncio.run(facts_of(prepare(cluster), cluster, question))
-    if facts.silent:
-        raise HotfootError("\n".join(silence.reason for silence in facts.silent), ExitStatus.REFUSED)
-    text = first_file(facts, {host.name: host.address for host in cluster.hosts}, given)
+    text, count = _of_cloud(cloud_name, given) if cloud_name else _of_hosts(hosts or [], given)
     if to_terminal:
         typer.echo(text, nl=False)
         return
@@ -61,16 +61,55 @@ def init(
     except OSError as error:
         raise HotfootError(f"{output} cannot be written: {error.strerror}.") from None
     load(output, Path.cwd())  # what was written must be what the other commands accept
-    typer.echo(f"Wrote {output} with {len(facts.hosts)} hosts; read it, then try `hotfoot check`.")
+    if count:
+        typer.echo(f"Wrote {output} with {count} host{'' if count == 1 else 's'}; read it, then try `hotfoot check`.")
+    else:
+        typer.echo(f"Wrote {output} without hosts, since none could be reached by SSH; try `hotfoot ls`.")
 
 
-def _provisional(hosts: list[str], ssh: dict[str, str]) -> Cluster:
-    """Return the cluster as far as it is known before the hosts were asked."""
+def _of_hosts(hosts: list[str], ssh: dict[str, str]) -> tuple[str, int]:
+    """Return the file's text, and how many hosts it declares."""
+    from hotfoot.readiness.first_file import first_file
+
+    cluster = _provisional([(host.replace(":", "-"), host) for host in dict.fromkeys(hosts)], ssh)
+    facts = asyncio.run(_facts(cluster))
+    if facts.silent:
+        raise HotfootError("\n".join(silence.reason for silence in facts.silent), ExitStatus.REFUSED)
+    return first_file(facts, {host.name: host.address for host in cluster.hosts}, ssh), len(facts.hosts)
+
+
+def _of_cloud(cloud_name: str, ssh: dict[str, str]) -> tuple[str, int]:
+    """Return the file's text, and how many hosts it declares: those that could be reached by SSH."""
+    from hotfoot.cli.session import compute_hosts_of, declared_cluster
+    from hotfoot.readiness.first_file import first_cloud_file
+
+    async def work() -> tuple[Cluster, Facts]:
+        cluster = _provisional(await compute_hosts_of(declared_cluster(None, cloud_name)), ssh)
+        return cluster, await _facts(cluster)
+
+    cluster, facts = asyncio.run(work())
+    addresses = {host.name: host.address for host in cluster.hosts}
+    return first_cloud_file(facts, addresses, {"cloud": cloud_name}, ssh), len(facts.hosts)
+
+
+async def _facts(cluster: Cluster) -> Facts:
+    from hotfoot.reach.facts import facts_of
+    from hotfoot.reach.ssh import prepare
+    from hotfoot.readiness.first_file import USUAL_PATHS
+    from hotfoot.readiness.judge import TOPICS
+    from hotfoot.readiness.wanted import wanted
+
+    question = wanted(cluster, TOPICS).model_copy(update={"folders": USUAL_PATHS})
+    return await facts_of(prepare(cluster), cluster, question)
+
+
+def _provisional(hosts: Sequence[tuple[str, str]], ssh: dict[str, str]) -> Cluster:
+    """Return the cluster of these hosts (name and address) as far as it is known before they were asked."""
     from pydantic import ValidationError
 
     from hotfoot.cluster.model import Cluster
 
-    entries = [{"name": host.replace(":", "-"), "address": host} for host in dict.fromkeys(hosts)]
+    entries = [{"name": name, "address": address} for name, address in hosts]
     values: dict[str, object] = {**ssh}
     if "port" in ssh:
         values["port"] = int(ssh["port"])

@@ -28,8 +28,7 @@ async def tell_orphans(declared: Cluster, cloud: Cloud, *, stopped: str | None =
 
     store = Store(place)
     try:
-        hosts = [host.name for host in declared.hosts]
-        for found in await look_afterwards(cloud, store, declared.name, hosts, stopped=stopped):
+        for found in await look_afterwards(cloud, store, declared.name, declared.host_names, stopped=stopped):
             typer.secho(found.sentence, err=True, fg=typer.colors.YELLOW)
     except HotfootError as error:
         typer.secho(f"Whether a migration was left unfinished is not known: {error}.", err=True, fg=typer.colors.YELLOW)

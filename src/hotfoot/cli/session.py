@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -12,12 +13,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
-from hotfoot.errors import ExitStatus
+from hotfoot.errors import ExitStatus, HotfootError
 
 if TYPE_CHECKING:
     from hotfoot.cloud.libvirt_cloud import LibvirtCloud, RemoteShell
     from hotfoot.cloud.libvirt_uri import Endpoint
-    from hotfoot.cluster import Cluster
+    from hotfoot.cloud.openstack_api import OpenStackAccess
+    from hotfoot.cloud.protocol import Cloud
+    from hotfoot.cluster import Cluster, Host
     from hotfoot.migration.survey import Probe, Survey
     from hotfoot.migration.whole_cluster import Trial
     from hotfoot.reach.ssh import SshAccess
@@ -25,15 +28,36 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
-def with_cloud(cluster_path: Path | None, work: Callable[[Cluster, LibvirtCloud], Awaitable[Result]]) -> Result:
-    """Load the cluster file, connect, do the work, let go. Raises HotfootError."""
-    from hotfoot.cloud.libvirt_cloud import LibvirtCloud
-    from hotfoot.cluster import load
-    from hotfoot.reach.ssh import prepare
+def with_cloud(
+    cluster_path: Path | None, work: Callable[[Cluster, Cloud], Awaitable[Result]], cloud_name: str | None = None
+) -> Result:
+    """Load the cluster file, connect to what it declares, do the work, let go. Raises HotfootError.
 
-    cluster = load(cluster_path, Path.cwd())
-    access = prepare(cluster)
-    cloud = LibvirtCloud(_endpoints(cluster, access), _shell(cluster, access), cluster.migration.network)
+    That is an OpenStack cloud, or the hosts themselves. With ``cloud_name`` it is that OpenStack cloud, and no cluster
+    file is read.
+    """
+    cluster = declared_cluster(cluster_path, cloud_name)
+
+    async def session() -> Result:
+        cloud = await _open(cluster)
+        try:
+            return await work(cluster, cloud)
+        finally:
+            await cloud.close()
+
+    return asyncio.run(session())
+
+
+def with_libvirt(cluster_path: Path | None, work: Callable[[Cluster, LibvirtCloud], Awaitable[Result]]) -> Result:
+    """Do what ``with_cloud`` does for a command that knows plain libvirt only. Raises HotfootError."""
+    cluster = declared_cluster(cluster_path, None)
+    if cluster.openstack is not None:
+        raise HotfootError(
+            f"cluster {cluster.name} is an OpenStack cloud, where this command would work behind Nova's back: it is for"
+            " plain libvirt only.",
+            ExitStatus.REFUSED,
+        )
+    cloud = _libvirt_cloud(cluster)
 
     async def session() -> Result:
         try:
@@ -44,21 +68,103 @@ def with_cloud(cluster_path: Path | None, work: Callable[[Cluster, LibvirtCloud]
     return asyncio.run(session())
 
 
-def with_hosts(cluster_path: Path | None, work: Callable[[Cluster, SshAccess], Awaitable[Result]]) -> Result:
+def with_hosts(
+    cluster_path: Path | None,
+    work: Callable[[Cluster, SshAccess], Awaitable[Result]],
+    cloud_name: str | None = None,
+) -> Result:
     """Load the cluster file, whose certificates may have yet to be made, and do the work by SSH alone.
 
-    Raises HotfootError.
+    With ``cloud_name`` the hosts are those that this OpenStack cloud names. Raises HotfootError.
     """
-    from hotfoot.cluster import load
+    from hotfoot.cluster import Libvirt
     from hotfoot.reach.ssh import prepare
 
-    cluster = load(cluster_path, Path.cwd(), certificates=False)
-    access = prepare(cluster)
+    cluster = declared_cluster(cluster_path, cloud_name, certificates=False)
 
     async def session() -> Result:
-        return await work(cluster, access)
+        whole = cluster
+        if cloud_name is not None:
+            found = tuple(_declared_host(*host) for host in await compute_hosts_of(cluster))
+            whole = cluster.model_copy(update={"hosts": found, "libvirt": Libvirt(transport="ssh")})
+        if not whole.hosts:
+            raise HotfootError(
+                f"cluster {cluster.name} declares no hosts, and this command needs to reach them by SSH: `hotfoot init"
+                " --cloud NAME` writes a cluster file with the compute hosts.",
+                ExitStatus.REFUSED,
+            )
+        return await work(whole, prepare(whole))
 
     return asyncio.run(session())
+
+
+def declared_cluster(cluster_path: Path | None, cloud_name: str | None, *, certificates: bool = True) -> Cluster:
+    """Return what the cluster file declares, or an OpenStack cloud of that name alone. Raises HotfootError (USAGE)."""
+    from pydantic import ValidationError
+
+    from hotfoot.cluster import Cluster, OpenStack, load
+
+    if cloud_name is None:
+        return load(cluster_path, Path.cwd(), certificates=certificates)
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", cloud_name).lstrip("._-")
+    try:
+        return Cluster(name=name or "cloud", openstack=OpenStack(cloud=cloud_name))
+    except ValidationError:
+        raise HotfootError(
+            f"--cloud must be the name of a cloud in clouds.yaml, not '{cloud_name}'.", ExitStatus.USAGE
+        ) from None
+
+
+def openstack_access(cluster: Cluster) -> OpenStackAccess:
+    """Return how the cluster's OpenStack cloud is reached."""
+    from hotfoot.cloud.openstack_api import OpenStackAccess
+
+    named = cluster.openstack
+    return OpenStackAccess(named.cloud, named.region, named.clouds_file) if named else OpenStackAccess()
+
+
+async def _open(cluster: Cluster) -> Cloud:
+    if cluster.openstack is None:
+        return _libvirt_cloud(cluster)
+    from hotfoot.cloud.nova_cloud import NovaCloud
+    from hotfoot.cloud.openstack_api import OpenStackApi
+
+    api = await OpenStackApi.connect(openstack_access(cluster))
+    return NovaCloud(api, _libvirt_cloud(cluster) if cluster.hosts else None)
+
+
+def _libvirt_cloud(cluster: Cluster) -> LibvirtCloud:
+    from hotfoot.cloud.libvirt_cloud import LibvirtCloud
+    from hotfoot.reach.ssh import prepare
+
+    access = prepare(cluster)
+    return LibvirtCloud(_endpoints(cluster, access), _shell(cluster, access), cluster.migration.network)
+
+
+def _declared_host(name: str, address: str) -> Host:
+    from pydantic import ValidationError
+
+    from hotfoot.cluster import Host
+
+    try:
+        return Host(name=name, address=address)
+    except ValidationError:
+        raise HotfootError(
+            f"Nova has a compute host {name} at {address}, which is no name and address to reach it by; declare"
+            " hosts in a cluster file."
+        ) from None
+
+
+async def compute_hosts_of(cluster: Cluster) -> list[tuple[str, str]]:
+    """Return the compute hosts of the cluster's OpenStack cloud, whose address Nova knows: name and address."""
+    from hotfoot.cloud.openstack_api import OpenStackApi
+    from hotfoot.cloud.openstack_inventory import compute_hosts
+
+    api = await OpenStackApi.connect(openstack_access(cluster))
+    try:
+        return [(host.name, host.address) for host in await compute_hosts(api) if host.address]
+    finally:
+        await api.close()
 
 
 async def stoppable(work: Callable[[asyncio.Event], Awaitable[Result]], afterwards: str) -> Result:
@@ -86,7 +192,7 @@ async def stoppable(work: Callable[[asyncio.Event], Awaitable[Result]], afterwar
             loop.remove_signal_handler(number)
 
 
-def survey_of(cluster: Cluster, cloud: LibvirtCloud, *, thorough: bool = False) -> Survey:
+def survey_of(cluster: Cluster, cloud: Cloud, *, thorough: bool = False) -> Survey:
     """Return what measures an instance and its way for a forecast."""
     from hotfoot.journal.place import place_of
     from hotfoot.migration.survey import Survey

@@ -24,6 +24,14 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         typer.echo(line(row))
 
 
+def without_empty(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], optional: Sequence[str]
+) -> tuple[list[str], list[list[str]]]:
+    """Leave out those of the optional columns in which no row has anything."""
+    kept = [i for i, header in enumerate(headers) if header not in optional or any(row[i] for row in rows)]
+    return [headers[i] for i in kept], [[row[i] for i in kept] for row in rows]
+
+
 def _figures(rows: Sequence[Sequence[str]], i: int) -> bool:
     """Tell whether a column holds figures, with or without a unit, rather than names or addresses."""
     return all(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hotfoot.cli.options import ClusterOption, JsonOption
+from hotfoot.cli.options import CloudOption, ClusterOption, JsonOption
 from hotfoot.cli.session import with_cloud
 from hotfoot.errors import ExitStatus, HotfootError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hotfoot.cli.live import LiveView
-    from hotfoot.cloud.libvirt_cloud import LibvirtCloud
+    from hotfoot.cloud.protocol import Cloud
     from hotfoot.cluster import Cluster
     from hotfoot.inventory import Instance
     from hotfoot.journal.following import Following
@@ -38,14 +38,15 @@ def watch(
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="Look once, and end.")] = False,
     cluster: ClusterOption = None,
+    cloud_name: CloudOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show running migrations, live; Ctrl-C ends the watch, not the migrations."""
 
-    async def work(declared: Cluster, cloud: LibvirtCloud) -> ExitStatus:
+    async def work(declared: Cluster, cloud: Cloud) -> ExitStatus:
         from hotfoot.migration.selection import find_instance
 
-        wanted = None if instance is None else find_instance(await cloud.look(), instance)
+        wanted = None if instance is None else find_instance(await cloud.look(instance), instance)
         if wanted is not None and not once:
             return await _one(declared, cloud, wanted, as_json=as_json)
         await _tell(declared, cloud)
@@ -56,16 +57,16 @@ def watch(
         return ExitStatus.COMPLETED
 
     with suppress(KeyboardInterrupt):
-        raise typer.Exit(int(with_cloud(cluster, work)))
+        raise typer.Exit(int(with_cloud(cluster, work, cloud_name)))
 
 
-async def _tell(declared: Cluster, cloud: LibvirtCloud) -> None:
+async def _tell(declared: Cluster, cloud: Cloud) -> None:
     from hotfoot.cli.orphans import tell_orphans
 
     await tell_orphans(declared, cloud)
 
 
-async def _one(declared: Cluster, cloud: LibvirtCloud, instance: Instance, *, as_json: bool) -> ExitStatus:
+async def _one(declared: Cluster, cloud: Cloud, instance: Instance, *, as_json: bool) -> ExitStatus:
     """Follow one instance's migration to its end; what was an orphan's becomes this command's to report."""
     from hotfoot.cli.closing import print_result
     from hotfoot.cli.live import LiveView
@@ -97,12 +98,12 @@ async def _one(declared: Cluster, cloud: LibvirtCloud, instance: Instance, *, as
 
 
 async def _pick_up(
-    declared: Cluster, cloud: LibvirtCloud, instance: Instance, view: LiveView, show: Callable[[JobSample], None]
+    declared: Cluster, cloud: Cloud, instance: Instance, view: LiveView, show: Callable[[JobSample], None]
 ) -> Following | None:
     from hotfoot.journal.keeping import Keeping
     from hotfoot.journal.place import place_of
 
-    names = [host.name for host in declared.hosts]
+    names = declared.host_names
     keeping = Keeping(cloud, place_of(declared.journal.url), declared.name, names, view.say)
     try:
         return await keeping.pick_up(instance, None, show)
@@ -110,7 +111,7 @@ async def _pick_up(
         return None
 
 
-async def _to_the_end(cloud: LibvirtCloud, instance: Instance, show: Callable[[JobSample], None]) -> bool:
+async def _to_the_end(cloud: Cloud, instance: Instance, show: Callable[[JobSample], None]) -> bool:
     seen = False
     while (sample := await cloud.job(instance.host, instance.uuid)) is not None:
         seen = True
@@ -119,7 +120,7 @@ async def _to_the_end(cloud: LibvirtCloud, instance: Instance, show: Callable[[J
     return seen
 
 
-async def _objects(cloud: LibvirtCloud, wanted: Instance | None, *, once: bool) -> None:
+async def _objects(cloud: Cloud, wanted: Instance | None, *, once: bool) -> None:
     while True:
         found = [
             {"instance": name, "uuid": uuid, "source": host, **asdict(sample)}
@@ -134,7 +135,7 @@ async def _objects(cloud: LibvirtCloud, wanted: Instance | None, *, once: bool) 
         await asyncio.sleep(LOOK_S)
 
 
-async def _view(cloud: LibvirtCloud, wanted: Instance | None, *, once: bool) -> None:
+async def _view(cloud: Cloud, wanted: Instance | None, *, once: bool) -> None:
     from hotfoot.cli.live import LiveView
     from hotfoot.migration.progress import Progress
 

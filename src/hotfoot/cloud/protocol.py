@@ -21,11 +21,15 @@ NO_WAY_BACK = (
 
 
 class MoveEnded(HotfootError):
-    """A migration did not complete: the operator's sentence; ``aborted`` when somebody stopped it."""
+    """A migration did not complete: the operator's sentence; ``aborted`` when somebody stopped it.
 
-    def __init__(self, message: str, *, aborted: bool = False) -> None:
+    ``destination``: where the cloud wanted to move it, where that was left to it.
+    """
+
+    def __init__(self, message: str, *, aborted: bool = False, destination: str | None = None) -> None:
         super().__init__(message, ExitStatus.ABORTED if aborted else ExitStatus.FAILED_ON_SOURCE)
         self.aborted = aborted
+        self.destination = destination
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +67,12 @@ class Offer:
 class Cloud(Protocol):
     """One cloud. Every call ends in bounded time; a silent host is a value, not an exception."""
 
-    async def look(self) -> Inventory:
-        """Return all hosts and instances, each host asked at the same time."""
+    async def look(self, wanted: str | None = None) -> Inventory:
+        """Return all hosts and instances, each host asked at the same time.
+
+        Where one instance is ``wanted`` (its name, its UUID, or how that begins), a cloud may leave out others, as long
+        as it returns all that this can mean, and those of their groups.
+        """
 
     async def examine(self, instance: Instance, destination: str) -> PairFacts:
         """Look at everything that a move of the instance to the destination depends on, on both hosts."""

@@ -1,0 +1,191 @@
+"""Moves on a real Nova: each way to ask for one, what is refused, and what is true when Nova's answer is not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openstack.config import OpenStackConfig
+from openstack.connection import Connection
+from tests.lab.command import finish, hotfoot
+from tests.lab.labs import TestLab, bring_up
+
+pytestmark = pytest.mark.matrix
+
+NAME = "nova"
+PATIENCE_S = 120
+QUICK = ("--no-forecast", "--json")
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[TestLab]:
+    hotfoot("lab", "down", "--name", NAME)
+    # Three hosts: of two, the storage does not bear the death of one.
+    yield bring_up(NAME, "--openstack", "--hosts", "3", "--instances", "2", "--memory", "128", "--rate", "5")
+    hotfoot("lab", "down", "--name", NAME)
+
+
+@pytest.fixture(scope="module")
+def cloud(lab: TestLab) -> Connection:
+    told = lab.lab("status", "--json").json["openstack"]
+    config = OpenStackConfig(config_files=[told["clouds_file"]], load_envvars=False)
+    return Connection(config=config.get_one(told["cloud"]))
+
+
+@pytest.fixture
+def blind(lab: TestLab, tmp_path: Path) -> Path:
+    """A cluster file that declares the cloud alone: neither libvirt nor SSH."""
+    file = tmp_path / "hotfoot.yaml"
+    file.write_text(f"name: blind\nopenstack: {{cloud: lab, clouds_file: {lab.cluster.parent}/clouds.yaml}}\n")
+    return file
+
+
+def wait_until(true: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < end, what
+        time.sleep(0.5)
+
+
+def status(lab: TestLab, instance: str) -> str:
+    found: dict[str, Any] = lab.run("show", instance, "--json").json
+    return str(found["nova"]["status"])
+
+
+def other_host(lab: TestLab, instance: str) -> str:
+    return next(host for host in lab.hosts if host != lab.where(instance))
+
+
+def slow(lab: TestLab, instance: str) -> str:
+    """Make the move of an instance take long, and return its destination."""
+    destination = other_host(lab, instance)
+    lab.lab("shape", destination, "8mbit")
+    return destination
+
+
+def under_way(lab: TestLab, instance: str) -> bool:
+    migrations = lab.run("watch", "--once", "--json").json["migrations"]
+    return any(one["instance"] == instance and one["phase"] == "copying memory" for one in migrations)
+
+
+def test_to_a_named_host_with_all_that_libvirt_tells(lab: TestLab) -> None:
+    source, destination = lab.where("vm1"), other_host(lab, "vm1")
+    said = lab.run("migrate", "vm1", destination, *QUICK)
+    assert said.status == 0, said.err
+    told = said.json
+    assert (told["source"], told["destination"], told["mode"]) == (source, destination, "live")
+    assert told["downtime_ms"] is not None
+    assert told["transferred_bytes"] > 0
+    assert lab.where("vm1") == destination
+    assert status(lab, "vm1") == "ACTIVE"
+    lab.verify("vm1")
+
+
+def test_where_nova_chooses_the_result_names_the_host(lab: TestLab) -> None:
+    source = lab.where("vm1")
+    said = lab.run("migrate", "vm1", *QUICK)
+    assert said.status == 0, said.err
+    assert said.json["destination"] == lab.where("vm1") != source
+    lab.verify("vm1")
+
+
+def test_through_the_api_alone(lab: TestLab, blind: Path) -> None:
+    destination = other_host(lab, "vm2")
+    said = hotfoot("migrate", "vm2", destination, *QUICK, cluster=blind)
+    assert said.status == 0, said.err
+    assert said.json["destination"] == destination == lab.where("vm2")
+    assert said.json["downtime_ms"] is None
+    lab.verify("vm2")
+
+
+def test_what_nova_would_refuse_later_is_refused_before(lab: TestLab) -> None:
+    source, destination = lab.where("vm1"), other_host(lab, "vm1")
+    assert source
+    same = lab.run("migrate", "vm1", source, *QUICK)
+    assert (same.status, "same host" in same.json["reason"]) == (3, True)
+    assert lab.run("migrate", "vm1", "n9", *QUICK).status == 3
+    assert "for live migrations" in lab.run("migrate", "vm1", destination, "--block", "--cold", *QUICK).json["reason"]
+
+
+def test_a_disabled_destination_is_refused_with_its_reason(lab: TestLab, cloud: Connection) -> None:
+    destination = other_host(lab, "vm1")
+    service = next(one for one in cloud.compute.services(binary="nova-compute") if one.host == destination)
+    cloud.compute.default_microversion = "2.53"
+    cloud.compute.disable_service(service, disabled_reason="new disks")
+    try:
+        said = lab.run("migrate", "vm1", destination, *QUICK)
+        assert said.status == 3
+        assert f"{destination} is disabled in Nova (new disks)" in said.json["reason"]
+    finally:
+        cloud.compute.enable_service(service)
+
+
+def test_an_abort_leaves_the_guest_unharmed_and_a_wrong_state_is_repaired(lab: TestLab) -> None:
+    source, destination = lab.where("vm1"), slow(lab, "vm1")
+    try:
+        process = lab.start("migrate", "vm1", destination, *QUICK)
+        wait_until(lambda: under_way(lab, "vm1"), "the migration does not begin")
+        stopped = lab.run("abort", "vm1")
+        assert stopped.status == 0, stopped.err
+        said = finish(process)
+        assert said.status == 5, said.out + said.err
+    finally:
+        lab.lab("shape", destination, "1gbit")
+    assert lab.where("vm1") == source
+    lab.verify("vm1")
+    if status(lab, "vm1") == "ERROR":
+        assert "`hotfoot repair-state vm1`" in said.json["reason"]
+        assert lab.run("repair-state", "vm1", "--dry-run").status == 0
+        assert lab.run("repair-state", "vm1").status == 0
+    assert status(lab, "vm1") == "ACTIVE"
+    assert lab.run("repair-state", "vm1").status == 3
+    assert lab.run("migrate", "vm1", destination, *QUICK).status == 0
+    lab.verify("vm1")
+
+
+def test_force_complete_ends_it_now(lab: TestLab) -> None:
+    destination = slow(lab, "vm1")
+    assert lab.run("force-complete", "vm1").status == 3
+    try:
+        process = lab.start("migrate", "vm1", destination, *QUICK)
+        wait_until(lambda: under_way(lab, "vm1"), "the migration does not begin")
+        assert lab.run("force-complete", "vm1").status == 0
+        said = finish(process, timeout_s=300)
+        assert said.status == 0, said.out + said.err
+    finally:
+        lab.lab("shape", destination, "1gbit")
+    assert lab.where("vm1") == destination
+    lab.verify("vm1")
+
+
+def test_a_deadline_is_kept(lab: TestLab) -> None:
+    source, destination = lab.where("vm2"), slow(lab, "vm2")
+    try:
+        said = lab.run("migrate", "vm2", destination, "--deadline", "5s", *QUICK)
+    finally:
+        lab.lab("shape", destination, "1gbit")
+    assert said.status == 4, said.out + said.err
+    assert "deadline" in said.json["reason"]
+    assert lab.where("vm2") == source
+    lab.verify("vm2")
+    lab.run("repair-state", "vm2")
+    assert status(lab, "vm2") == "ACTIVE"
+
+
+def test_a_destination_that_dies_leaves_the_guest_on_its_source(lab: TestLab) -> None:
+    source, destination = lab.where("vm1"), other_host(lab, "vm1")
+    lab.empty(destination)
+    slow(lab, "vm1")
+    process = lab.start("migrate", "vm1", destination, *QUICK)
+    wait_until(lambda: under_way(lab, "vm1"), "the migration does not begin")
+    lab.lab("fault", "kill-host", destination)
+    said = finish(process, timeout_s=300)
+    assert said.status == 4, said.out + said.err
+    assert f"vm1 lives on {source}, as before" in said.json["reason"]
+    lab.verify("vm1")
+    repaired = lab.run("repair-state", "vm1")
+    assert repaired.status == 0, repaired.err
+    assert status(lab, "vm1") == "ACTIVE"
