@@ -28,7 +28,7 @@ def _at(host: str, state: InstanceState | None, *, persistent: bool = True) -> S
 
 def test_running_on_the_destination_and_only_there() -> None:
     proof = judge(ORDER, [_at("n1", None), _at("n2", RUNNING), _at("n3", None)], RUNNING)
-    assert proof == Proof(Place.DESTINATION)
+    assert proof == Proof(Place.DESTINATION, host="n2")
 
 
 def test_whatever_is_left_behind_is_said() -> None:
@@ -43,7 +43,7 @@ def test_whatever_is_left_behind_is_said() -> None:
 
 def test_a_paused_instance_that_stays_paused_is_alive() -> None:
     paused = InstanceState.PAUSED
-    assert judge(ORDER, [_at("n1", None), _at("n2", paused)], paused) == Proof(Place.DESTINATION)
+    assert judge(ORDER, [_at("n1", None), _at("n2", paused)], paused) == Proof(Place.DESTINATION, host="n2")
 
 
 def test_an_instance_in_post_copy_is_proven_nowhere_until_its_memory_is_whole() -> None:

@@ -29,6 +29,7 @@ class Asked:
     max_downtime: str | None = None
     deadline: str | None = None
     watch_address: str | None = None
+    cold: bool = False
 
     def request(self, declared: Cluster) -> Request:
         """Put what was asked for above what the cluster file says of all instances, and of single ones.
@@ -62,6 +63,7 @@ class Asked:
         deadline_ms = _read("--deadline", self.deadline, policy.deadline_ms)
         return MigrationOptions(
             block=self.block,
+            cold=self.cold,
             native_tls=section.native_tls if self.native_tls is None else self.native_tls,
             bandwidth_bytes_per_s=asked_rate(self.bandwidth, section.bandwidth_bytes_per_s),
             parallel=(policy.parallel or 0) if self.parallel is None else self.parallel,

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hotfoot.cli.options import ClusterOption, JsonOption
+from hotfoot.cli.options import CloudOption, ClusterOption, JsonOption
 from hotfoot.cli.session import survey_of, with_cloud
 from hotfoot.errors import ExitStatus, HotfootError
 
 if TYPE_CHECKING:
     from hotfoot.cli.live import LiveView
-    from hotfoot.cloud.libvirt_cloud import LibvirtCloud
+    from hotfoot.cloud.protocol import Cloud
     from hotfoot.cluster import Cluster
     from hotfoot.migration.action import Action
     from hotfoot.migration.options import Order
@@ -33,12 +33,18 @@ FromOption = Annotated[str | None, typer.Option("--from", help="The host it is o
 def migrate(
     instance: InstanceArgument,
     destination: Annotated[
-        str | None, typer.Argument(help="Host to move to [default: the one with the most free memory].")
+        str | None,
+        typer.Argument(
+            help="Host to move to [default: the one with the most free memory; on OpenStack Nova's choice]."
+        ),
     ] = None,
     from_host: FromOption = None,
     block: Annotated[
         bool | None, typer.Option("--block/--no-block", help="Copy local disks, or not [default: found out].")
     ] = None,
+    cold: Annotated[
+        bool, typer.Option("--cold", help="Let Nova stop it, move it and start it again (OpenStack only).")
+    ] = False,
     native_tls: Annotated[
         bool | None, typer.Option("--native-tls/--no-native-tls", help="Encrypt the memory stream by QEMU's TLS.")
     ] = None,
@@ -65,6 +71,7 @@ def migrate(
         bool, typer.Option("--dry-run", help="Say what would happen, and what stands in the way.")
     ] = False,
     cluster: ClusterOption = None,
+    cloud_name: CloudOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Move a running instance to another host, watch it from outside, and prove the result."""
@@ -75,6 +82,7 @@ def migrate(
         destination=destination,
         from_host=from_host,
         block=block,
+        cold=cold,
         native_tls=native_tls,
         bandwidth=bandwidth,
         parallel=parallel,
@@ -85,7 +93,7 @@ def migrate(
         watch_address=watch,
     )
 
-    async def work(declared: Cluster, cloud: LibvirtCloud) -> ExitStatus:
+    async def work(declared: Cluster, cloud: Cloud) -> ExitStatus:
         request = asked.request(declared)
         survey = None if no_forecast else survey_of(declared, cloud)
         if dry_run:
@@ -94,7 +102,7 @@ def migrate(
         _print(result, as_json=as_json)
         return result.status
 
-    raise typer.Exit(int(with_cloud(cluster, work)))
+    raise typer.Exit(int(with_cloud(cluster, work, cloud_name)))
 
 
 def abort(
@@ -102,45 +110,49 @@ def abort(
     from_host: FromOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be stopped.")] = False,
     cluster: ClusterOption = None,
+    cloud_name: CloudOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Stop the migration of an instance; it goes on running on its source."""
 
-    async def work(declared: Cluster, cloud: LibvirtCloud) -> tuple[str, str, bool]:
+    async def work(declared: Cluster, cloud: Cloud) -> tuple[str, str, tuple[str, ...] | None]:
         from hotfoot.cli.orphans import tell_orphans
         from hotfoot.migration import abort as aborting
         from hotfoot.migration.selection import find_instance
 
-        found = find_instance(await cloud.look(), instance, from_host)
+        found = find_instance(await cloud.look(instance), instance, from_host)
         if dry_run:
-            return found.name, found.host, await cloud.job(found.host, found.uuid) is not None
-        stopped = await aborting.abort(cloud, found)
-        await tell_orphans(declared, cloud, stopped=found.uuid if stopped else None)
-        return found.name, found.host, stopped
+            under_way = await cloud.job(found.host, found.uuid) is not None
+            return found.name, found.host, () if under_way else None
+        remarks = await aborting.abort(cloud, found)
+        await tell_orphans(declared, cloud, stopped=None if remarks is None else found.uuid)
+        return found.name, found.host, remarks
 
-    name, host, stopped = with_cloud(cluster, work)
+    name, host, remarks = with_cloud(cluster, work, cloud_name)
     if as_json:
-        typer.echo(
-            json.dumps({"instance": name, "source": host, "aborted": stopped and not dry_run, "dry_run": dry_run})
-        )
-    elif not stopped:
+        aborted = remarks is not None and not dry_run
+        told = {"instance": name, "source": host, "aborted": aborted, "dry_run": dry_run}
+        typer.echo(json.dumps({**told, "remarks": list(remarks or ())}))
+    elif remarks is None:
         typer.echo(f"No migration of {name} is under way on {host}: nothing to stop.")
     elif dry_run:
         typer.echo(f"Would stop the migration of {name} from {host}.")
     else:
         typer.echo(f"Stopped the migration of {name}; it runs on {host}, as before.")
+        for remark in remarks:
+            typer.secho(remark, err=True, fg=typer.colors.YELLOW)
 
 
 class _Command:
     """One ``hotfoot migrate`` on the terminal: the live view, and what Ctrl-C does."""
 
-    def __init__(self, cloud: LibvirtCloud, declared: Cluster, request: Request, survey: Survey | None) -> None:
+    def __init__(self, cloud: Cloud, declared: Cluster, request: Request, survey: Survey | None) -> None:
         from hotfoot.journal.carrying import Carrying
         from hotfoot.journal.place import place_of
 
         self._cloud = cloud
         self._declared = declared
-        names = [host.name for host in declared.hosts]
+        names = declared.host_names
         place = place_of(declared.journal.url)
         self._carrying = Carrying(cloud, place, declared.name, names, request, survey, self._say)
         self._view: LiveView | None = None
@@ -213,7 +225,7 @@ class _Command:
         from hotfoot.migration.progress import Progress
 
         verdict = preparation.verdict
-        title = f"{order.name}  {order.source} → {order.destination}"
+        title = f"{order.name}  {order.source} → {order.destination or 'where Nova chooses'}"
         progress = Progress(memory_bytes=verdict.instance.memory_bytes, outlook=preparation.outlook)
 
         def show(sample: JobSample) -> None:
@@ -238,7 +250,7 @@ class _Command:
             if preparation.seat is None:
                 view.say(f"No address of {order.name} is known that answers from here: no outage watch (see --watch).")
             self._leave_word = (
-                f"Left at once: the migration of {order.name} from {order.source} to {order.destination} may still run;"
+                f"Left at once: the migration of {order.name} from {order.source} may still run;"
                 f" `hotfoot watch` shows it, `hotfoot abort {order.name}` stops it."
             )
             return await self._carrying.move(show, act)
@@ -262,7 +274,7 @@ class _Command:
 
 
 async def _plan(
-    declared: Cluster, cloud: LibvirtCloud, request: Request, survey: Survey | None, *, as_json: bool
+    declared: Cluster, cloud: Cloud, request: Request, survey: Survey | None, *, as_json: bool
 ) -> ExitStatus:
     from hotfoot.cli.closing import plan_json, print_plan
     from hotfoot.cli.session import told_hosts_out_of

@@ -13,20 +13,21 @@ _PATIENCE_S = 20.0
 _AGAIN_S = 0.2
 
 
-async def abort(cloud: Cloud, instance: Instance) -> bool:
-    """Stop the instance's outgoing migration; return False if there was none, True once it lives on its source.
+async def abort(cloud: Cloud, instance: Instance) -> tuple[str, ...] | None:
+    """Stop the instance's outgoing migration; return None if there was none.
 
-    Raises HotfootError if it had come to its end first, and with UNKNOWN_STATE if nothing can be proven.
+    Once it lives on its source, returns what else the operator has to know, in sentences. Raises HotfootError if it
+    had come to its end first, and with UNKNOWN_STATE if nothing can be proven.
     """
     if await cloud.job(instance.host, instance.uuid) is None:
-        return False
+        return None
     await cloud.abort(instance.host, instance.uuid)
     end_s = time.monotonic() + _PATIENCE_S
     while time.monotonic() < end_s:
         if await cloud.job(instance.host, instance.uuid) is None:
             for seen in await cloud.sightings(instance.uuid):
                 if seen.host == instance.host and seen.state in (InstanceState.RUNNING, InstanceState.PAUSED):
-                    return True
+                    return (seen.remark,) if seen.remark else ()
                 if seen.host != instance.host and seen.state is InstanceState.RUNNING:
                     raise HotfootError(f"Too late: {instance.name} had moved already, and runs on {seen.host}.")
         await asyncio.sleep(_AGAIN_S)

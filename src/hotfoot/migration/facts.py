@@ -40,10 +40,25 @@ class HostFiles:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NovaFacts:
+    """What Nova and Placement say about one server and its move; nova_preflight.py judges it."""
+
+    under_way: str | None = None
+    """The migration of it that is in progress, in words; None when there is none."""
+    needs: Mapping[str, int] = field(default_factory=dict)
+    """What it takes of each resource class; empty when Placement did not say."""
+    names_cold_host: bool = True
+    """Whether this Nova takes a destination for a cold migration (from microversion 2.56 on)."""
+    visible: bool = False
+    """Whether libvirt on its source can be asked, so that the whole migration can be seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PairFacts:
     """One instance, its source and one destination, looked at together."""
 
     destination: str
+    """Empty where the cloud is to choose it."""
     job_under_way: bool = False
     source_files: HostFiles = field(default_factory=HostFiles)
     destination_files: HostFiles = field(default_factory=HostFiles)
@@ -57,6 +72,8 @@ class PairFacts:
     """Where the destination receives memory: declared, or found in ``stream_network``."""
     stream_network: str | None = None
     """The network declared for the memory stream."""
+    nova: NovaFacts | None = None
+    """Set where Nova moves the instance; then Nova looks at disks, processors and networks, and nothing above is."""
 
 
 @dataclass(frozen=True, slots=True)

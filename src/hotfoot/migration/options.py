@@ -14,10 +14,11 @@ MIB = 1024 * 1024
 
 
 class Mode(StrEnum):
-    """What is copied: the memory only, or the local disks too."""
+    """What is copied: the memory only, or the local disks too; cold, the instance is stopped and started again."""
 
     LIVE = "live"
     BLOCK = "block"
+    COLD = "cold"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,8 @@ class MigrationOptions:
     compress: bool = False
     policy: Policy = DEFAULT
     """The goals, and what may be done for them; its connections and compression are settled in the two above."""
+    cold: bool = False
+    """Whether the instance may be stopped for it, and is to be: Nova's cold migration."""
 
     @property
     def bandwidth_mib_per_s(self) -> int | None:
@@ -57,6 +60,7 @@ class Order:
     name: str
     source: str
     destination: str
+    """Empty where Nova is to choose it."""
     mode: Mode
     persistent: bool
     options: MigrationOptions
@@ -68,9 +72,30 @@ class Order:
     """Whether a switch to post-copy is prepared: the policy allows it, and both sides are able."""
     throttle: Throttle | None = None
     """The ladder that QEMU may climb by its own rule; None: it does not throttle."""
+    by_nova: bool = False
+    """Whether Nova moves it: by its own configuration, so that only a deadline is kept by Hotfoot."""
 
     def in_words(self) -> tuple[str, ...]:
         """Say what will be done beyond the plain live migration, one phrase each."""
+        return tuple(self._by_nova_in_words()) if self.by_nova else self._by_libvirt_in_words()
+
+    def _by_nova_in_words(self) -> Iterator[str]:
+        if self.mode is Mode.COLD:
+            yield "stopped, moved, started again, and confirmed where it is then as it was before; else reverted"
+            return
+        yield "memory is copied while the instance runs"
+        yield {
+            True: "local disks are copied too",
+            False: "no disks are copied",
+            None: "Nova finds out whether local disks are copied too",
+        }[self.options.block]
+        if not self.destination:
+            yield "Nova's scheduler chooses the host"
+        yield "Nova steers it by its own configuration"
+        if self.options.policy.deadline_ms is not None:
+            yield f"aborted if it has not ended after {human_duration(self.options.policy.deadline_ms)}"
+
+    def _by_libvirt_in_words(self) -> tuple[str, ...]:
         words = ["memory is copied while the instance runs"]
         if self.mode is Mode.BLOCK:
             words.append(

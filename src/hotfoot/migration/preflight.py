@@ -29,6 +29,8 @@ class Verdict:
     obstacles: tuple[str, ...]
     remarks: tuple[str, ...]
     order: Order | None
+    visible: bool = True
+    """Whether the source's hypervisor can be asked itself, so that the move can be measured before."""
 
 
 def check_inventory(inventory: Inventory, instance: Instance, destination: str) -> tuple[str, ...]:
@@ -121,7 +123,16 @@ def _pair(
         *(sentence for judged in disks for sentence in _disk(judged, instance, facts, options)),
         *_caches(inventory, instance, facts, options, disks),
         *_insisted_on_nothing(options, _copied(disks, options), facts.destination),
+        *_cold(instance, options),
     )
+
+
+def _cold(instance: Instance, options: MigrationOptions) -> Iterator[str]:
+    if options.cold:
+        yield (
+            f"A cold migration is Nova's, and there is no Nova here; leave out --cold, or shut {instance.name} down and"
+            " start it elsewhere."
+        )
 
 
 def _judged(instance: Instance, facts: PairFacts, declared: Sequence[DeclaredStorage]) -> list[DiskSharing]:

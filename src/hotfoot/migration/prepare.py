@@ -12,7 +12,7 @@ from hotfoot.inventory import Instance, Inventory
 from hotfoot.migration.destination import rank
 from hotfoot.migration.facts import DeclaredStorage
 from hotfoot.migration.forecast import Forecast, Measured, forecast
-from hotfoot.migration.options import MigrationOptions
+from hotfoot.migration.options import MigrationOptions, Mode
 from hotfoot.migration.outage import Method
 from hotfoot.migration.outlook import Outlook
 from hotfoot.migration.preflight import Verdict, check_inventory, check_pair, refuse
@@ -90,7 +90,7 @@ async def _none_out() -> Mapping[str, str]:
 async def _prepare(
     cloud: Cloud, request: Request, survey: Survey | None, out: Awaitable[Mapping[str, str]]
 ) -> Preparation:
-    inventory = await cloud.look()
+    inventory = await cloud.look(request.instance)
     if request.from_host is not None:
         check_host(inventory, request.from_host)
     if request.destination is not None:
@@ -98,13 +98,20 @@ async def _prepare(
     instance = find_instance(inventory, request.instance, request.from_host)
     if survey and instance.movable:
         survey.begin(instance)
+    judge = _judge_by_nova if instance.nova else _judge
     (verdict, passed_over), seat = await asyncio.gather(
-        _judge(cloud, inventory, instance, request, out), _seat(cloud, instance, request.watch_address)
+        judge(cloud, inventory, instance, request, out), _seat(cloud, instance, request.watch_address)
     )
     free = inventory.memory_free_bytes(verdict.destination) if verdict.destination else 0
     preparation = Preparation(verdict=verdict, memory_free_bytes=free, passed_over=passed_over, seat=seat)
     if survey is None or verdict.order is None:
         return preparation
+    if verdict.order.mode is Mode.COLD:
+        return replace(preparation, no_forecast=f"{instance.name} is stopped for it")
+    if not verdict.visible:
+        return replace(preparation, no_forecast=f"libvirt on {instance.host} is not declared, to measure it")
+    if not verdict.destination:
+        return replace(preparation, no_forecast="which host Nova chooses is not known before")
     try:
         measured = await survey.finish(instance, verdict.order)
     except HotfootError as error:
@@ -135,6 +142,30 @@ async def _judge(
     return refuse(instance, "", (f"No host can take {instance.name}.", *reasons)), tuple(passed_over)
 
 
+async def _judge_by_nova(
+    cloud: Cloud, inventory: Inventory, instance: Instance, request: Request, out: Awaitable[Mapping[str, str]]
+) -> tuple[Verdict, tuple[tuple[str, str], ...]]:
+    """Judge a move that Nova is to make; where no destination is asked for, its scheduler chooses one."""
+    from hotfoot.migration.nova_preflight import check_nova
+
+    destination = request.destination or ""
+    try:
+        facts = await cloud.examine(instance, destination)
+    except HotfootError as error:
+        return refuse(instance, destination, (str(error),)), ()
+    assert facts.nova is not None
+    verdict = check_nova(inventory, instance, destination, facts.nova, _options(request, instance))
+    hosts_out = await out
+    told = hosts_out.get(destination)
+    if told is None and not destination and hosts_out:
+        told = f"Nova's scheduler does not know of hosts out of placement: {' '.join(hosts_out.values())}"
+    return (replace(verdict, remarks=(*verdict.remarks, told)) if told else verdict), ()
+
+
+def _options(request: Request, instance: Instance) -> MigrationOptions:
+    return request.options_of.get(instance.uuid) or request.options_of.get(instance.name) or request.options
+
+
 def _worth_a_look(inventory: Inventory, instance: Instance, destination: str) -> bool:
     """Whether a closer look could find more obstacles: only of two hosts that answer, and a live instance."""
     return instance.movable and destination != instance.host and inventory.host(destination).answers
@@ -147,8 +178,7 @@ async def _examine(
         facts = await cloud.examine(instance, destination)
     except HotfootError as error:
         return refuse(instance, destination, (str(error),))
-    options = request.options_of.get(instance.uuid) or request.options_of.get(instance.name) or request.options
-    return check_pair(inventory, instance, facts, options, request.storage)
+    return check_pair(inventory, instance, facts, _options(request, instance), request.storage)
 
 
 async def _seat(cloud: Cloud, instance: Instance, wanted: str | None) -> Seat | None:

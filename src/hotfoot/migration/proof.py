@@ -30,6 +30,8 @@ class Sighting:
     persistent: bool = False
     post_copy: PostCopy | None = None
     """In post-copy the memory is on two hosts; None where it is all on this one, or none of it."""
+    remark: str | None = None
+    """What else the operator has to know about it, a sentence."""
 
     @property
     def half(self) -> bool:
@@ -63,6 +65,8 @@ class Proof:
 
     place: Place
     remarks: tuple[str, ...] = ()
+    host: str | None = None
+    """The host that it is proven to live on; None where that is unclear."""
 
 
 def judge(order: Order, sightings: Sequence[Sighting], state_before: InstanceState) -> Proof:
@@ -70,20 +74,22 @@ def judge(order: Order, sightings: Sequence[Sighting], state_before: InstanceSta
 
     Invariant: DESTINATION or SOURCE only when that host itself says that the instance is alive there, and no
     other host that answered says so; a host that does not answer is named, never taken for empty. Alive is
-    the state before the migration (a paused instance stays paused); a half of a migration is not alive, also where
-    it runs in post-copy: the rest of its memory may never come.
+    the state before the migration (a paused instance stays paused, and one that was shut off is there where it is
+    defined); a half of a migration is not alive, also where it runs in post-copy: the rest of its memory may never
+    come. An order whose destination was left to the cloud has any host but the source for its destination.
     """
-    alive = [seen for seen in sightings if seen.alive]
+    was_off = state_before is InstanceState.SHUT_OFF
+    alive = [seen for seen in sightings if seen.alive or (was_off and seen.state is InstanceState.SHUT_OFF)]
     silent = [seen for seen in sightings if seen.problem]
     hosts = {seen.host for seen in alive}
     remarks: list[str] = []
-    if hosts == {order.destination}:
-        place = Place.DESTINATION
-    elif hosts == {order.source}:
+    at_home = alive[0] if len(hosts) == 1 else None
+    if at_home is not None and at_home.host == order.source:
         place = Place.SOURCE
+    elif at_home is not None and at_home.host == (order.destination or at_home.host):
+        place = Place.DESTINATION
     else:
-        return Proof(Place.UNCLEAR, (_what_is_where(order, sightings),))
-    at_home = next(seen for seen in alive if seen.host in hosts)
+        return Proof(Place.UNCLEAR, (_what_is_where(order, sightings), *_told(sightings)))
     if order.persistent and not at_home.persistent:
         remarks.append(f"It is not persistent on {at_home.host} any more; define it there (`virsh define`).")
     if at_home.state is not state_before:
@@ -95,7 +101,11 @@ def judge(order: Order, sightings: Sequence[Sighting], state_before: InstanceSta
         cure = "virsh destroy" if seen.half else "virsh undefine"
         remarks.append(f"{what.capitalize()} is left on {seen.host}; remove it there (`{cure} {order.uuid}`).")
     remarks += [f"Whether anything is left on {seen.host} is not known: {seen.problem}" for seen in silent]
-    return Proof(place, tuple(remarks))
+    return Proof(place, (*remarks, *_told(sightings)), at_home.host)
+
+
+def _told(sightings: Sequence[Sighting]) -> tuple[str, ...]:
+    return tuple(seen.remark for seen in sightings if seen.remark)
 
 
 def left_at_home(order: Order, proof: Proof, sightings: Sequence[Sighting]) -> bool:
@@ -116,7 +126,7 @@ def _what_is_where(order: Order, sightings: Sequence[Sighting]) -> str:
     parts = []
     for seen in sightings:
         if seen.problem:
-            parts.append(f"{seen.host} does not answer")
+            parts.append(f"{seen.host} does not answer: {seen.problem.rstrip('.')}")
         elif seen.state is not None:
             parts.append(f"{seen.host} has it {seen.in_words}")
     return f"Where {order.name} is cannot be proven: {'; '.join(parts) or 'no host has it'}."

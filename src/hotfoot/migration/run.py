@@ -12,7 +12,7 @@ from hotfoot.cloud.protocol import NO_WAY_BACK, Cloud, MoveEnded
 from hotfoot.errors import ExitStatus, HotfootError
 from hotfoot.migration import rejoin
 from hotfoot.migration.action import Action, ActionKind
-from hotfoot.migration.options import Order
+from hotfoot.migration.options import Mode, Order
 from hotfoot.migration.outage import Outage
 from hotfoot.migration.preflight import Verdict
 from hotfoot.migration.prepare import Seat
@@ -22,6 +22,7 @@ from hotfoot.migration.recovery import MAY_COME_BACK, Situation
 from hotfoot.migration.result import JobTotals, MigrationResult, Outcome
 from hotfoot.migration.sample import JobSample, Phase
 from hotfoot.migration.steering import MOST_DOWNTIME_MS, Means, Steering
+from hotfoot.sizes import human_duration
 
 LOOK_S = 0.5
 """Between two looks at the job, if no new iteration begins earlier; each takes CPU time from the source."""
@@ -80,6 +81,8 @@ class Run:
         """
         if self._post_copy:
             return NO_WAY_BACK
+        if self._order.mode is Mode.COLD:
+            return f"A cold migration cannot be stopped half-way: that of {self._order.name} is followed to its end."
         self._abort.set()
         return None
 
@@ -98,6 +101,8 @@ class Run:
         proving = asyncio.create_task(self._prove())
         watching = asyncio.create_task(self._end_watch(proving))
         proof = await proving
+        if proof.place is Place.DESTINATION and proof.host:  # it may have been left to the cloud
+            self._order = replace(self._order, destination=proof.host)
         if self._rejoined:
             total_ms = round(1000 * (time.monotonic() - started_s))
         totals = await self._totals() if proof.place is Place.DESTINATION else JobTotals()
@@ -157,7 +162,7 @@ class Run:
             self._say(f"{what}, and the kernel of {order.source} cannot end the stream.")
 
     async def _steer(self, sample: JobSample) -> None:
-        for action in self._steering.step(sample):
+        for action in self._late(sample) if self._order.by_nova else self._steering.step(sample):
             if self._abort.is_set():
                 return
             try:
@@ -169,6 +174,14 @@ class Run:
                 continue
             self._actions.append(action)
             self._on_action(action)
+
+    def _late(self, sample: JobSample) -> tuple[Action, ...]:
+        """Give up what Nova moves when its deadline has passed: nothing else of it is Hotfoot's to decide."""
+        deadline_ms = self._order.options.policy.deadline_ms
+        if self._abort.is_set() or deadline_ms is None or sample.elapsed_ms <= deadline_ms:
+            return ()
+        why = f"it has not ended within its deadline of {human_duration(deadline_ms)}"
+        return (Action(kind=ActionKind.GIVE_UP, at_ms=sample.elapsed_ms, reason=why),)
 
     async def _carry_out(self, action: Action) -> None:
         source, uuid = self._order.source, self._order.uuid
@@ -247,6 +260,12 @@ class Run:
             await self._cloud.forget(self._order.source, self._order.uuid)
             self._remarks.append(f"libvirt had left its definition on {self._order.source}; it was removed there.")
 
+    @property
+    def _mode(self) -> Mode:
+        """The mode, where it was left to the cloud as it turned out to be."""
+        found_out = self._order.mode is Mode.LIVE and self._last is not None and self._last.disk_total_bytes
+        return Mode.BLOCK if found_out else self._order.mode
+
     def _settled(self, proof: Proof, sightings: Sequence[Sighting]) -> bool:
         return proof.place is not Place.UNCLEAR and not any(seen.half for seen in sightings)
 
@@ -256,7 +275,7 @@ class Run:
             return totals
         if totals.disk_sent_bytes is None and last.disk_processed_bytes:  # only the source counts the disks
             totals = replace(totals, disk_sent_bytes=last.disk_processed_bytes)
-        if totals.memory_sent_bytes is None:
+        if totals.memory_sent_bytes is None and last.memory_total_bytes:
             totals = replace(
                 totals,
                 memory_sent_bytes=last.memory_processed_bytes,
@@ -276,8 +295,8 @@ class Run:
             instance=self._order.name,
             uuid=self._order.uuid,
             source=self._order.source,
-            destination=self._order.destination,
-            mode=self._order.mode.value,
+            destination=self._order.destination or (ended.destination if ended else None),
+            mode=self._mode.value,
             outcome=outcome,
             status=status,
             reason=reason,
@@ -308,10 +327,12 @@ def conclude(
         return Outcome.FAILED, ExitStatus.FAILED_ON_SOURCE, f"Given up: {given_up}. {home}"
     # Whatever libvirt calls it: a job stopped while it is being set up ends with another error than a later one.
     if asked_to_stop or (ended is not None and ended.aborted):
-        who = "Stopped as you asked;" if asked_to_stop else "Stopped by someone else (`hotfoot abort` or virsh);"
+        other = "Nova's own tools or time limit" if order.by_nova else "virsh"
+        who = "Stopped as you asked;" if asked_to_stop else f"Stopped by someone else (`hotfoot abort`, or {other});"
         return Outcome.ABORTED, ExitStatus.ABORTED, f"{who} {home}"
+    done = f"{'Nova' if order.by_nova else 'libvirt'} called it done, but it did not move."
     return (
         Outcome.FAILED,
         ExitStatus.FAILED_ON_SOURCE,
-        f"{why or 'libvirt called it done, but it did not move.'} {home}",
+        f"{why or done} {home}",
     )
