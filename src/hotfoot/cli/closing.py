@@ -23,11 +23,12 @@ def print_result(result: MigrationResult) -> None:
         for sentence in filter(None, (result.reason, *result.remarks)):
             typer.secho(f"  {sentence}", err=True, fg=typer.colors.YELLOW)
         return
+    to = f" to {result.destination}" if result.destination else ""
     what = {
         ExitStatus.REFUSED: "cannot move",
         ExitStatus.ABORTED: "was not moved",
-        ExitStatus.FAILED_ON_SOURCE: f"did not move to {result.destination}",
-    }.get(result.status, f"may not have moved to {result.destination}")
+        ExitStatus.FAILED_ON_SOURCE: f"did not move{to}",
+    }.get(result.status, f"may not have moved{to}")
     colour = typer.colors.YELLOW if result.status is ExitStatus.ABORTED else typer.colors.RED
     typer.secho(f"{result.instance} {what}.", err=True, fg=colour, bold=True)
     for sentence in filter(None, (result.reason, *result.remarks)):
@@ -39,7 +40,10 @@ def _figures(result: MigrationResult) -> list[tuple[str, str]]:
     rows = []
     if result.total_ms is not None:
         rows.append(("total", human_duration(result.total_ms)))
-    rows.append(("downtime", _ms(totals.downtime_ms, "the hypervisor kept no account of it")))
+    none = "it was stopped for it" if result.mode == "cold" else "the hypervisor kept no account of it"
+    if result.policy == "nova" and result.mode != "cold":
+        none = "not known: Nova tells none, and libvirt on its hosts is not declared"
+    rows.append(("downtime", _ms(totals.downtime_ms, none)))
     rows.append(("outage", _outage(result)))
     sent = [f"{result.mode} migration"]
     if totals.transferred_bytes is not None:
@@ -78,7 +82,8 @@ def print_plan(preparation: Preparation) -> None:
     if verdict.order:
         free = human_bytes(preparation.memory_free_bytes)
         rows.append(("mode", f"{verdict.mode} migration"))
-        rows.append(("memory", f"{human_bytes(instance.memory_bytes)}; {free} are free on {verdict.destination}"))
+        there = f"; {free} are free on {verdict.destination}" if verdict.destination else ""
+        rows.append(("memory", f"{human_bytes(instance.memory_bytes)}{there}"))
         rows += [("", words) for words in verdict.order.in_words()]
         if told := preparation.forecast:
             rows.append(("forecast", told.in_words()))

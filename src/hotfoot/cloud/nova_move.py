@@ -1,0 +1,299 @@
+"""One move that Nova makes: asked for, followed to its end, and confirmed or reverted where it is cold."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+from hotfoot.cloud.nova_migration import (
+    ENDS,
+    HOST,
+    TASK,
+    Belongings,
+    Json,
+    Stage,
+    destination_of,
+    differences,
+    job_sample,
+    own_record,
+    stage,
+)
+from hotfoot.cloud.nova_reasons import Moving, reason, said_by, was_cancelled
+from hotfoot.cloud.openstack_api import OpenStackApi, OpenStackRefusal
+from hotfoot.cloud.openstack_values import instance_of
+from hotfoot.cloud.protocol import MoveEnded
+from hotfoot.errors import HotfootError
+from hotfoot.inventory import InstanceState
+from hotfoot.migration.options import Mode, Order
+from hotfoot.migration.sample import JobSample
+
+LOOK_S = 0.5
+TAKEN_UP_S = 120.0
+"""How long an accepted request may lie before somebody takes it up: longer than Nova waits for a reply (60 s)."""
+SILENT_S = 300.0
+"""How long the API may be silent before the move is no longer waited for: a restart of it takes less."""
+SETTLE_S = 60.0
+"""How long Nova may still work on the server when its migration has ended."""
+SOURCE_EVERY_S = 10.0
+"""Between two looks at nova-compute on the source, which moves the server: nothing else notices its death."""
+UNCHANGED_S = 5.0
+"""How long volumes and ports may take to be as they were: Neutron tells Nova of a port that is up again."""
+
+LogOf = Callable[[str, str, float], Awaitable[tuple[str, ...]]]
+"""Returns what nova-compute on a host logged as errors of a server (host, uuid, not longer ago than so many s)."""
+
+
+class NovaMove:
+    """One move; ``start``, then ``follow``. ``sample`` at any time.
+
+    Invariant: it ends only when Nova says that the migration has ended and works no longer on the server, or with the
+    sentence why that is waited for no longer. What is true then is not judged here.
+    """
+
+    def __init__(
+        self,
+        api: OpenStackApi,
+        order: Order,
+        log_of: LogOf,
+        still_runs: Callable[[], Awaitable[bool]],
+        look_s: float = LOOK_S,
+    ) -> None:
+        """``still_runs``: whether libvirt on the source, where it can be asked, shows the migration.
+
+        ``look_s``: how long to wait between two looks at Nova.
+        """
+        self._api = api
+        self._order = order
+        self._log_of = log_of
+        self._still_runs = still_runs
+        self._look_s = look_s
+        self._path = f"/servers/{order.uuid}"
+        self._began_s = time.monotonic()
+        self._earlier: frozenset[int] = frozenset()
+        self._earlier_actions: frozenset[str] = frozenset()
+        self._before = Belongings()
+        self._state_before = InstanceState.UNKNOWN
+        self._record: Json | None = None
+        self._no_answer: HotfootError | None = None
+        self._reverted: str | None = None
+        self._concluded = False
+        self.over = False
+        """Whether it is waited for no longer."""
+        self._changed: asyncio.Task[tuple[str, ...]] | None = None
+
+    @property
+    def destination(self) -> str | None:
+        """The host that was asked for, or that Nova chose; None before it has."""
+        return self._order.destination or destination_of(self._record)
+
+    @property
+    def cold(self) -> bool:
+        """Whether the server is stopped for it, so that libvirt shows nothing of it."""
+        return self._order.mode is Mode.COLD
+
+    @property
+    def migration_id(self) -> int | None:
+        """Nova's number of the migration; None before it has one."""
+        return int(self._record["id"]) if self._record else None
+
+    @property
+    def elapsed_ms(self) -> int:
+        """How long ago Nova was asked."""
+        return round(1000 * (time.monotonic() - self._began_s))
+
+    def sample(self) -> JobSample | None:
+        """Return the last look at it; None before Nova has taken it up."""
+        if self._record is None:
+            return None
+        return job_sample(self._record, time.monotonic(), self.elapsed_ms)
+
+    async def remarks(self) -> tuple[str, ...]:
+        """Say what of volumes and ports is not as it was before; waits a little for it to become so."""
+        return await self._changed if self._changed else ()
+
+    async def start(self) -> None:
+        """Ask Nova for it. Raises MoveEnded where Nova refuses at once."""
+        records, actions, server, self._before = await asyncio.gather(
+            self._records(), self._actions(), self._api.get("compute", self._path), self._belongings()
+        )
+        self._earlier = frozenset(int(one["id"]) for one in records)
+        self._earlier_actions = frozenset(str(one["request_id"]) for one in actions)
+        self._state_before = instance_of(server["server"], {}).state
+        self._began_s = time.monotonic()
+        try:
+            await self._api.post("compute", f"{self._path}/action", self._request())
+        except OpenStackRefusal as refusal:
+            if refusal.status_code >= 500:  # it may have been accepted all the same
+                self._no_answer = refusal
+                return
+            raise MoveEnded(self._in_words((refusal.message,)) or str(refusal)) from refusal
+        except HotfootError as error:
+            self._no_answer = error
+
+    def _request(self) -> dict[str, Any]:
+        order = self._order
+        if self.cold:
+            return {"migrate": {"host": order.destination} if order.destination else None}
+        block = "auto" if order.options.block is None else order.options.block
+        return {"os-migrateLive": {"host": order.destination or None, "block_migration": block}}
+
+    async def follow(self) -> None:
+        """Return once Nova says that the server has moved. Raises MoveEnded."""
+        heard_s = looked_s = time.monotonic()
+        settling_s: float | None = None
+        while True:
+            now_s = time.monotonic()
+            try:
+                server, at = await self._look()
+                heard_s = time.monotonic()
+            except HotfootError as error:
+                if now_s - heard_s > SILENT_S:
+                    raise MoveEnded(f"{str(error).rstrip('.')}: it is waited for no longer.") from error
+                await asyncio.sleep(self._look_s)
+                continue
+            if at is Stage.SETTLING:
+                settling_s = settling_s or now_s
+                if now_s - settling_s > SETTLE_S:
+                    at = stage({**(server or {}), TASK: None}, self._record)
+            if at is Stage.TO_CONFIRM and server is not None:
+                await self._conclude(server)
+            elif at in ENDS:
+                await self._end(at, server)
+                return
+            if at is Stage.ACCEPTED and now_s - self._began_s > TAKEN_UP_S:
+                raise MoveEnded(
+                    f"Nova accepted it, but for {TAKEN_UP_S:.0f} s nobody has taken it up (is nova-conductor up, and"
+                    " RabbitMQ reachable?); it may still begin later."
+                )
+            if at is Stage.UNDER_WAY and now_s - looked_s > SOURCE_EVERY_S:
+                looked_s = now_s
+                await self._look_at_source()
+            await asyncio.sleep(self._look_s)
+
+    async def _look(self) -> tuple[Json | None, Stage]:
+        try:
+            server: Json | None = (await self._api.get("compute", self._path))["server"]
+        except OpenStackRefusal as refusal:
+            if refusal.status_code != 404:
+                raise
+            server = None
+        if server is not None:
+            self._record = await self._own_record() or self._record
+        return server, stage(server, self._record)
+
+    async def _own_record(self) -> Json | None:
+        if not self.cold:
+            answer = await self._api.get("compute", f"{self._path}/migrations")
+            if found := own_record(answer["migrations"], self._earlier):
+                return found
+        found = own_record(await self._records(), self._earlier)
+        # Only while it is in progress Nova tells how much has been sent: what was last known stays.
+        return {**(self._record or {}), **found} if found else None
+
+    async def _records(self) -> list[dict[str, Any]]:
+        answer = await self._api.get("compute", "/os-migrations", instance_uuid=self._order.uuid)
+        return list(answer["migrations"])
+
+    async def _actions(self) -> list[dict[str, Any]]:
+        answer = await self._api.get("compute", f"{self._path}/os-instance-actions")
+        return list(answer["instanceActions"])
+
+    async def _belongings(self) -> Belongings:
+        attachments, interfaces = await asyncio.gather(
+            self._api.get("compute", f"{self._path}/os-volume_attachments"),
+            self._api.get("compute", f"{self._path}/os-interface"),
+        )
+        return Belongings.of(attachments["volumeAttachments"], interfaces["interfaceAttachments"])
+
+    async def _look_at_source(self) -> None:
+        """Raise MoveEnded when nova-compute on the source, without which nothing goes on, is down."""
+        source, down = self._order.source, False
+        with suppress(HotfootError):
+            answer = await self._api.get("compute", "/os-services", binary="nova-compute", host=source)
+            down = any(one.get("state") == "down" for one in answer["services"])
+        if down and not await self._still_runs():
+            raise MoveEnded(
+                f"nova-compute on {source}, the source, went down in the middle, so that Nova does not know how it"
+                " ends; start it there."
+            )
+
+    async def _conclude(self, server: Json) -> None:
+        """Confirm a cold migration whose server is there as it was before; else revert it."""
+        if self._concluded:
+            return
+        now = instance_of(server, {})
+        expected = self._order.destination or now.host
+        if now.host == expected != self._order.source and now.state is self._state_before:
+            action = {"confirmResize": None}
+        else:
+            self._reverted = (
+                f"It was {self._state_before} before, and {now.state} on {now.host}: it was brought back (reverted)."
+            )
+            action = {"revertResize": None}
+        try:
+            await self._api.post("compute", f"{self._path}/action", action)
+        except OpenStackRefusal as refusal:
+            if refusal.status_code not in (404, 409):  # Nova confirms it by itself where it is told to
+                raise MoveEnded(
+                    f"{str(refusal).rstrip('.')}; it waits on {now.host} to be confirmed or reverted (`openstack server"
+                    " resize confirm` or `revert`)."
+                ) from refusal
+        self._concluded = True
+
+    async def _end(self, at: Stage, server: Json | None) -> None:
+        if at is Stage.MOVED and (server or {}).get(HOST) != self._order.source:
+            self._changed = asyncio.create_task(self._what_changed())
+            return
+        if at is Stage.DELETED:
+            raise MoveEnded(f"{self._order.name} was deleted in the meantime.")
+        if at is Stage.DROPPED and self._no_answer is not None:
+            raise MoveEnded(str(self._no_answer)) from self._no_answer
+        if self._reverted:
+            raise MoveEnded(self._reverted)
+        said, stopped = await self._what_was_said(server)
+        aborted = at is Stage.CANCELLED or stopped or was_cancelled(said)
+        why = self._in_words(said)
+        if why is None and at is Stage.DROPPED:
+            why = "Nova accepted it, and did nothing: no migration was made of it."
+        why = why or "Nova's migration failed, and Nova does not say why."
+        raise MoveEnded(why, aborted=aborted, destination=self.destination)
+
+    async def _what_changed(self) -> tuple[str, ...]:
+        end_s = time.monotonic() + UNCHANGED_S
+        while True:
+            try:
+                changed = differences(self._before, await self._belongings())
+            except HotfootError as error:
+                return (f"Whether its volumes and ports are as before is not known: {error}",)
+            if not changed or time.monotonic() > end_s:
+                return changed
+            await asyncio.sleep(self._look_s)
+
+    async def _what_was_said(self, server: Json | None) -> tuple[tuple[str, ...], bool]:
+        """Return what Nova and its logs say of the failure, and whether somebody told it to stop."""
+        action: Json | None = None
+        stopped = False
+        with suppress(HotfootError):
+            own = [one for one in await self._actions() if one["request_id"] not in self._earlier_actions]
+            stopped = any(one["action"] == "live_migration_cancel" for one in own)
+            wanted = "migrate" if self.cold else "live-migration"
+            request = next((str(one["request_id"]) for one in own if one["action"] == wanted), None)
+            if request:
+                answer = await self._api.get("compute", f"{self._path}/os-instance-actions/{request}")
+                action = answer["instanceAction"]
+        log = () if stopped else await self._log()
+        fault = (server or {}).get("fault") if (server or {}).get("status") == "ERROR" else None
+        return said_by(action, fault, log), stopped
+
+    async def _log(self) -> tuple[str, ...]:
+        with suppress(HotfootError):
+            age_s = time.monotonic() - self._began_s + 1
+            return await self._log_of(self._order.source, self._order.uuid, age_s)
+        return ()
+
+    def _in_words(self, said: tuple[str, ...]) -> str | None:
+        order = self._order
+        return reason(said, Moving(name=order.name, source=order.source, destination=self.destination))

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+from tests.cloud.nova_words import UUID, failed, in_progress, record, server
+
+from hotfoot.cloud.nova_move import NovaMove
+from hotfoot.cloud.openstack_api import OpenStackApi, OpenStackRefusal
+from hotfoot.cloud.protocol import MoveEnded
+from hotfoot.errors import HotfootError
+from hotfoot.migration.options import MigrationOptions, Mode, Order
+
+Script = list[tuple[dict[str, Any] | None, dict[str, Any] | None] | HotfootError]
+
+
+class ApiDouble:
+    """A double of the compute API: each look at the server takes the next (server, migration) of a script."""
+
+    def __init__(self, script: Script, refuses: HotfootError | None = None) -> None:
+        self.script = script
+        self.refuses = refuses
+        self.asked: list[dict[str, Any]] = []
+        self._posted = False
+        self.events: list[dict[str, Any]] = []
+        self.volumes_after: list[dict[str, Any]] = []
+        self._now: tuple[dict[str, Any] | None, dict[str, Any] | None] = (server(), None)
+
+    @property
+    def api(self) -> OpenStackApi:
+        return cast(OpenStackApi, self)
+
+    async def post(self, _service: str, _path: str, body: dict[str, Any]) -> None:
+        self._posted = True
+        if self.refuses:
+            raise self.refuses
+        self.asked.append(body)
+
+    async def get(self, _service: str, path: str, **params: str) -> dict[str, Any]:
+        answers: dict[str, Callable[[], dict[str, Any]]] = {
+            f"/servers/{UUID}": self._server,
+            f"/servers/{UUID}/migrations": lambda: {"migrations": self._records(running=True)},
+            "/os-migrations": lambda: {"migrations": [record("completed", id=1), *self._records(running=False)]},
+            f"/servers/{UUID}/os-instance-actions": self._actions,
+            f"/servers/{UUID}/os-instance-actions/req-1": lambda: {"instanceAction": {"events": self.events}},
+            f"/servers/{UUID}/os-volume_attachments": lambda: {
+                "volumeAttachments": self.volumes_after if self.asked else []
+            },
+            f"/servers/{UUID}/os-interface": lambda: {"interfaceAttachments": []},
+            "/os-services": lambda: {"services": [{"host": "n1", "state": "up"}]},
+        }
+        return answers[path]()
+
+    def _server(self) -> dict[str, Any]:
+        if self._posted:
+            step = self.script.pop(0)
+            if isinstance(step, HotfootError):
+                raise step
+            self._now = step
+        if self._now[0] is None:
+            raise OpenStackRefusal("Gone.", status_code=404, message="gone", request_id=None)
+        return {"server": self._now[0]}
+
+    def _records(self, *, running: bool) -> list[dict[str, Any]]:
+        found = self._now[1]
+        return [found] if found and (found["status"] == "running") is running else []
+
+    def _actions(self) -> dict[str, Any]:
+        began = [{"action": "live-migration", "request_id": "req-1"}] if self.asked else []
+        return {"instanceActions": [*began, {"action": "create", "request_id": "req-0"}]}
+
+
+def _order(destination: str = "n2", *, mode: Mode = Mode.LIVE, block: bool | None = None) -> Order:
+    return Order(
+        uuid=UUID, name="web1", source="n1", destination=destination, mode=mode, persistent=True,
+        options=MigrationOptions(block=block), by_nova=True,
+    )  # fmt: skip
+
+
+def _move(double: ApiDouble, order: Order, log: tuple[str, ...] = ()) -> NovaMove:
+    async def log_of(_host: str, _uuid: str, _age_s: float) -> tuple[str, ...]:
+        return log
+
+    async def still_runs() -> bool:
+        return False
+
+    return NovaMove(double.api, order, log_of, still_runs, look_s=0)
+
+
+async def _done(double: ApiDouble, order: Order, log: tuple[str, ...] = ()) -> NovaMove:
+    move = _move(double, order, log)
+    await move.start()
+    await move.follow()
+    return move
+
+
+MOVING = server(status="MIGRATING", task="migrating")
+
+
+async def test_a_move_is_followed_to_its_end_and_the_host_that_nova_chose_is_read() -> None:
+    silent = HotfootError("Nova does not answer.")
+    double = ApiDouble(
+        [(MOVING, None), (MOVING, in_progress(dest_compute="n3")), silent, (server(host="n3"), _done_to("n3"))]
+    )
+    move = await _done(double, _order(""))
+    assert double.asked == [{"os-migrateLive": {"host": None, "block_migration": "auto"}}]
+    assert (move.destination, move.migration_id, await move.remarks()) == ("n3", 7, ())
+    sample = move.sample()
+    assert sample is not None
+    assert sample.memory_processed_bytes == 34_000_000
+
+
+def _done_to(host: str) -> dict[str, Any]:
+    return record("completed", dest_compute=host)
+
+
+async def test_what_is_asked_of_nova_is_what_was_ordered() -> None:
+    for block, word in ((None, "auto"), (True, True), (False, False)):
+        double = ApiDouble([(server(host="n2"), record("completed"))])
+        await _done(double, _order(block=block))
+        assert double.asked == [{"os-migrateLive": {"host": "n2", "block_migration": word}}]
+
+
+async def test_accepted_and_then_nothing_is_a_failure_with_its_reason() -> None:
+    with pytest.raises(MoveEnded, match="accepted it, and did nothing"):
+        await _done(ApiDouble([(server(), None)]), _order())
+    double = ApiDouble([(MOVING, record("accepted", dest_compute=None)), (server(), record("error"))])
+    double.events = [failed("conductor", "1", details="No valid host was found. There are not enough hosts available.")]
+    with pytest.raises(MoveEnded, match="scheduler does not let web1 go to n2") as ended:
+        await _done(double, _order())
+    assert not ended.value.aborted
+
+
+async def test_a_move_that_was_stopped_is_told_from_one_that_failed() -> None:
+    with pytest.raises(MoveEnded) as stopped:
+        await _done(ApiDouble([(server(), record("cancelled"))]), _order())
+    assert stopped.value.aborted
+    double = ApiDouble([(server(status="ERROR"), record("error"))])
+    double.events = [failed("x", "1", traceback="libvirt.libvirtError: operation aborted: job canceled by client\n")]
+    with pytest.raises(MoveEnded) as cancelled:
+        await _done(double, _order(""))
+    assert cancelled.value.aborted
+    assert cancelled.value.destination == "n2"
+
+
+async def test_the_log_of_nova_compute_says_why_libvirt_did_not_move_it() -> None:
+    double = ApiDouble([(server(status="ERROR"), record("error"))])
+    log = ("libvirtError: internal error: unable to connect to server at 'n2:49152': Connection refused",)
+    with pytest.raises(MoveEnded, match="n1 cannot connect to n2 for the memory stream"):
+        await _done(double, _order(), log)
+
+
+async def test_a_refusal_at_once_is_the_reason() -> None:
+    words = "Cannot 'os-migrateLive' instance x while it is in task_state rebooting"
+    refusal = OpenStackRefusal("Nova refuses.", status_code=409, message=words, request_id="req-9")
+    with pytest.raises(MoveEnded, match="web1 is in task_state rebooting"):
+        await _done(ApiDouble([], refusal), _order())
+
+
+async def test_a_request_without_an_answer_may_have_been_accepted() -> None:
+    lost = HotfootError("Nova does not answer.")
+    await _done(ApiDouble([(MOVING, in_progress()), (server(host="n2"), record("completed"))], lost), _order())
+    with pytest.raises(MoveEnded, match="Nova does not answer"):
+        await _done(ApiDouble([(server(), None)], lost), _order())
+
+
+async def test_a_deleted_server_is_not_waited_for() -> None:
+    with pytest.raises(MoveEnded, match="was deleted"):
+        await _done(ApiDouble([(MOVING, in_progress()), (None, None)]), _order())
+
+
+async def test_a_cold_migration_is_confirmed_where_the_instance_is_there_as_before() -> None:
+    there = server(status="VERIFY_RESIZE", host="n2")
+    double = ApiDouble(
+        [(there, record("finished")), (there, record("confirming")), (server(host="n2"), record("confirmed"))]
+    )
+    await _done(double, _order(mode=Mode.COLD))
+    assert double.asked == [{"migrate": {"host": "n2"}}, {"confirmResize": None}]
+
+
+async def test_a_cold_migration_whose_instance_does_not_run_there_is_brought_back() -> None:
+    off = server(status="VERIFY_RESIZE", host="n2", power=4)
+    double = ApiDouble([(off, record("finished")), (server(), record("reverted"))])
+    with pytest.raises(MoveEnded, match="running before, and shut off on n2: it was brought back"):
+        await _done(double, _order("", mode=Mode.COLD))
+    assert double.asked == [{"migrate": None}, {"revertResize": None}]
