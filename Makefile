@@ -7,7 +7,7 @@ UV_VERSION := 0.13.8
 UV := .uv/bin/uv
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo --preserve-env=HOTFOOT_CACHE,HOTFOOT_RUN,HOTFOOT_FAULT_TABLE,CI,TERM")
 
-.PHONY: setup demo test lint unit lab-tests slow-tests fault-matrix bench bench-virsh bench-facts bench-judge bench-steering bench-forecast bench-placement-size bench-soak clean packages lock
+.PHONY: setup demo test lint unit lab-tests slow-tests fault-matrix bench bench-virsh bench-facts bench-judge bench-steering bench-forecast bench-placement bench-placement-size bench-soak clean packages lock
 
 setup: .venv/.installed
 
@@ -71,6 +71,11 @@ bench-steering: setup
 
 bench-forecast: setup
 	@$(SUDO) .venv/bin/python benchmarks/forecast_accuracy.py $(ARGS)
+
+# ARGS='--instances DIR --seconds N --out DIR' are those of machine reassignment, SIZE_ARGS those of bench-placement-size.
+bench-placement: setup
+	@status=0; .venv/bin/python benchmarks/placement_size.py $(SIZE_ARGS) || status=$$?; \
+	  .venv/bin/python -m benchmarks.machine_reassignment $(ARGS) || status=$$?; exit $$status
 
 # ARGS='--snapshots DIR' drains each host of real clusters too.
 bench-placement-size: setup
