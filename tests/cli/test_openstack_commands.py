@@ -231,3 +231,25 @@ def test_what_is_no_name_of_a_cloud_is_refused(cloud: CloudDouble, name: str) ->
 def test_init_wants_hosts_or_a_cloud(cloud: CloudDouble) -> None:
     assert hotfoot("init").err == "give hosts, or an OpenStack cloud by --cloud NAME."
     assert hotfoot("init", "n1", "--cloud", "double").status == ExitStatus.USAGE
+
+
+def test_check_says_where_an_instance_can_go_before_nova_is_asked(cloud: CloudDouble) -> None:
+    nova = f"GET /compute/v2.1/servers/{UUID}"
+    cloud.routes[f"{nova}/migrations"] = Answer(body={"migrations": []})
+    needs = {"allocations": {HYPERVISOR: {"resources": {"VCPU": 2, "MEMORY_MB": 512}}}}
+    cloud.routes[f"GET /placement/allocations/{UUID}"] = Answer(body=needs)
+    done = hotfoot("check", "--instance", "web1", "--cloud", "double", "--json")
+    told = json.loads(done.out)
+    assert (done.status, told["source"]) == (ExitStatus.FINDINGS_BLOCK, "n1")
+    (place,) = told["destinations"]
+    assert (place["host"], place["state"]) == ("n2", "blocks")
+    disabled, room = place["obstacles"]
+    assert "n2 is disabled in Nova (new disks)" in disabled
+    assert "512 MEMORY_MB are needed, and 0 are free" in room
+    shown = hotfoot("check", "--instance", "web1", "--cloud", "double")
+    assert "n2: There is no room on n2 for web1" in shown.out
+    unknown = hotfoot("check", "--instance", "web1", "--host", "n9", "--cloud", "double")
+    assert (unknown.status, unknown.err) == (
+        ExitStatus.USAGE,
+        "Nova has no compute host n9; `hotfoot hosts` lists them.",
+    )

@@ -48,13 +48,24 @@ def check(
 ) -> None:
     """Look at all hosts, try them two by two, and tell what is wrong, why it matters, and what mends it."""
     from hotfoot.cli.findings import findings_json, print_findings
-    from hotfoot.cli.session import with_hosts
+    from hotfoot.cli.session import on_openstack, with_hosts
     from hotfoot.readiness.judge import judge
     from hotfoot.readiness.summary import concerning
 
     topics = chosen_topics(topic)
     if pair and pair[0] == pair[1]:
         raise HotfootError(f"--pair takes two hosts, not {pair[0]} twice.", ExitStatus.USAGE)
+
+    if instance is not None and on_openstack(cluster, cloud_name):
+        from hotfoot.cli.nova_places import tell_places
+
+        if topic or record:
+            raise HotfootError(
+                "On OpenStack --instance asks Nova, of which no topics and no records are kept: leave out --topic and"
+                " --record.",
+                ExitStatus.USAGE,
+            )
+        raise typer.Exit(int(tell_places(cluster, cloud_name, instance, pair or host or (), as_json=as_json)))
 
     async def work(declared: Cluster, access: SshAccess) -> tuple[Cluster, Facts]:
         for name in (*(host or ()), *(pair or ())):

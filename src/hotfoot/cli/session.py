@@ -115,6 +115,11 @@ def declared_cluster(cluster_path: Path | None, cloud_name: str | None, *, certi
         ) from None
 
 
+def on_openstack(cluster_path: Path | None, cloud_name: str | None) -> bool:
+    """Whether a command is about an OpenStack cloud. Raises HotfootError (USAGE)."""
+    return declared_cluster(cluster_path, cloud_name, certificates=False).openstack is not None
+
+
 def openstack_access(cluster: Cluster) -> OpenStackAccess:
     """Return how the cluster's OpenStack cloud is reached."""
     from hotfoot.cloud.openstack_api import OpenStackAccess

@@ -162,6 +162,21 @@ async def _judge_by_nova(
     return (replace(verdict, remarks=(*verdict.remarks, told)) if told else verdict), ()
 
 
+async def places_by_nova(cloud: Cloud, wanted: str, options: MigrationOptions) -> tuple[Instance, tuple[Verdict, ...]]:
+    """Judge for each other compute host whether Nova could move an instance there, as far as its APIs tell.
+
+    Raises HotfootError, also (usage) for an instance that cannot be told.
+    """
+    from hotfoot.migration.nova_preflight import check_nova
+
+    inventory = await cloud.look(wanted)
+    instance = find_instance(inventory, wanted)
+    facts = (await cloud.examine(instance, "")).nova
+    assert facts is not None
+    others = [host.name for host in inventory.hosts if host.name != instance.host]
+    return instance, tuple(check_nova(inventory, instance, name, facts, options) for name in others)
+
+
 def _options(request: Request, instance: Instance) -> MigrationOptions:
     return request.options_of.get(instance.uuid) or request.options_of.get(instance.name) or request.options
 
