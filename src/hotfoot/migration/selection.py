@@ -33,13 +33,14 @@ def find_instance(inventory: Inventory, wanted: str, on_host: str | None = None)
 
 
 def check_host(inventory: Inventory, wanted: str) -> str:
-    """Return the name of a host of the cluster file; raises HotfootError (refused) with near names."""
+    """Return the name of a host of the cluster file, or of the cloud; raises HotfootError (refused) with near names."""
     names = [host.name for host in inventory.hosts]
     if wanted in names:
         return wanted
     near = get_close_matches(wanted, names, n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"it lists {', '.join(names)}."
-    raise _refused(f"There is no host '{wanted}' in the cluster file; {hint}")
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names)}."
+    where = "in the cloud" if any(host.nova for host in inventory.hosts) else "in the cluster file"
+    raise _refused(f"There is no host '{wanted}' {where}; {hint}")
 
 
 def _unknown(inventory: Inventory, wanted: str, on_host: str | None) -> str:
