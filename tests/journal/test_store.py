@@ -14,6 +14,7 @@ from alembic.migration import MigrationContext
 from tests.journal.records import DEAD, UUID, completed, failed, record
 
 from hotfoot.errors import ExitStatus, HotfootError
+from hotfoot.journal.database import connect
 from hotfoot.journal.living import myself
 from hotfoot.journal.place import Place
 from hotfoot.journal.record import Timed
@@ -96,6 +97,14 @@ def test_an_orphan_is_taken_over_by_one_process_only(store: Store) -> None:
     assert taken is not None
     assert store.find(name).owner == myself()
     assert store.adopt(orphan, myself()) is None
+
+
+def test_many_that_open_a_new_file_at_once_all_can(tmp_path: Path) -> None:
+    def opened(n: int) -> None:
+        connect(Place(file=tmp_path / str(n // 6) / "migrations.sqlite3")).close()
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(opened, range(600)))
 
 
 def test_two_that_find_no_tables_make_them_once(place: Place) -> None:

@@ -21,6 +21,7 @@ SERVER_LIMITS: Mapping[str, Any] = {
 """Of connections to PostgreSQL."""
 SQLITE_PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
 """A write-ahead log lets readers in while a migration writes; each commit is on disk before it is called done."""
+_AGAIN_S = 0.01
 SQLITE_BEGIN = "BEGIN IMMEDIATE"
 """Takes the lock at the beginning: a transaction that becomes a writer later can be refused without a wait."""
 SERVER_CLOCK = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
@@ -71,6 +72,24 @@ class Database(Protocol):
         """Let go of it."""
 
 
+def set_up_sqlite(connection: sqlite3.Connection) -> None:
+    """Set what every connection to a file needs. Raises sqlite3.Error.
+
+    Of several that open a new file at once SQLite refuses all but one the write-ahead log, without a wait (its busy
+    handler is not asked where two would wait for each other): they try again for as long as a writer may take.
+    """
+    end_s = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            for pragma in SQLITE_PRAGMAS:
+                connection.execute(f"PRAGMA {pragma}").close()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end_s:
+                raise
+        time.sleep(_AGAIN_S)
+
+
 def connect(place: Place) -> Database:
     """Connect to a journal; a file is made where there is none. Raises Trouble."""
     return _Sqlite(place) if place.file is not None else _Postgresql(place)
@@ -87,10 +106,9 @@ class _Sqlite:
             self._connection = sqlite3.connect(
                 place.file, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False
             )
+            set_up_sqlite(self._connection)
         except (OSError, sqlite3.Error) as error:
             raise Trouble(in_one_line(error)) from None
-        for pragma in SQLITE_PRAGMAS:
-            self.execute(f"PRAGMA {pragma}", {})
 
     def begin(self) -> None:
         self.execute(SQLITE_BEGIN, {})

@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from hotfoot.errors import ExitStatus, HotfootError
-from hotfoot.journal.database import PATIENCE_S, SERVER_CLOCK, SERVER_LIMITS, SQLITE_BEGIN, SQLITE_PRAGMAS, in_one_line
+from hotfoot.journal.database import PATIENCE_S, SERVER_CLOCK, SERVER_LIMITS, SQLITE_BEGIN, in_one_line, set_up_sqlite
 from hotfoot.journal.entries import Entries, now_ms
 from hotfoot.journal.owner import Owner
 from hotfoot.journal.place import Place
@@ -211,10 +211,7 @@ def clock_ms(database: Connection) -> int:
 
 def _of_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # else Python commits before each change of the schema
-    cursor = connection.cursor()
-    for pragma in SQLITE_PRAGMAS:
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+    set_up_sqlite(connection)
 
 
 def _begin_to_write(database: Connection) -> None:
