@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 
 from hotfoot.cloud.openstack_api import Json, OpenStackApi, OpenStackRefusal
 from hotfoot.cloud.openstack_values import hosts_of, inventory_of, with_attachments
@@ -21,24 +21,7 @@ async def look(api: OpenStackApi) -> Inventory:
 
     Needs the role admin. Only the names of projects are left out where Keystone does not tell them.
     """
-    servers, services, (hypervisors, providers), aggregates, groups, projects = await asyncio.gather(
-        # Without a limit, so that Nova tells of instances in a cell that does not answer (2.69).
-        api.all("compute", "/servers/detail", "servers", all_tenants="1"),
-        api.all("compute", "/os-services", "services", binary="nova-compute"),
-        _hypervisors_and_providers(api),
-        api.all("compute", "/os-aggregates", "aggregates"),
-        _server_groups(api),
-        _projects(api),
-    )
-    return inventory_of(
-        servers,
-        hypervisors,
-        services,
-        aggregates=aggregates,
-        groups=groups,
-        projects=projects,
-        providers=providers,
-    )
+    return await _look(api, _all(api))
 
 
 async def look_for(api: OpenStackApi, wanted: str) -> Inventory:
@@ -47,11 +30,19 @@ async def look_for(api: OpenStackApi, wanted: str) -> Inventory:
     What is meant is a name, a UUID, or how one begins. Where no name fits, all instances are there by name alone, so
     that near names can be told. Costs the same in a cloud of any size, but for the hosts. Raises HotfootError.
     """
-    services, (hypervisors, providers), aggregates, (servers, groups, projects) = await asyncio.gather(
+    return await _look(api, _fitting(api, wanted))
+
+
+_Servers = tuple[list[Json], list[Json], list[Json]]
+"""Servers, server groups and projects."""
+
+
+async def _look(api: OpenStackApi, instances: Coroutine[None, None, _Servers]) -> Inventory:
+    (servers, groups, projects), services, (hypervisors, providers), aggregates = await asyncio.gather(
+        instances,
         api.all("compute", "/os-services", "services", binary="nova-compute"),
         _hypervisors_and_providers(api),
         api.all("compute", "/os-aggregates", "aggregates"),
-        _fitting(api, wanted),
     )
     return inventory_of(
         servers,
@@ -62,6 +53,16 @@ async def look_for(api: OpenStackApi, wanted: str) -> Inventory:
         projects=projects,
         providers=providers,
     )
+
+
+async def _all(api: OpenStackApi) -> _Servers:
+    servers, groups, projects = await asyncio.gather(
+        # Without a limit, so that Nova tells of instances in a cell that does not answer (2.69).
+        api.all("compute", "/servers/detail", "servers", all_tenants="1"),
+        _server_groups(api),
+        _projects(api),
+    )
+    return servers, groups, projects
 
 
 async def compute_hosts(api: OpenStackApi) -> tuple[Host, ...]:
@@ -83,7 +84,7 @@ async def in_detail(api: OpenStackApi, instance: Instance) -> Instance:
     return with_attachments(instance, attachments, ports)
 
 
-async def _fitting(api: OpenStackApi, wanted: str) -> tuple[list[Json], list[Json], list[Json]]:
+async def _fitting(api: OpenStackApi, wanted: str) -> _Servers:
     """Return the servers that may be meant with the members of their groups, these groups, and their projects."""
     named = await api.all("compute", "/servers", "servers", all_tenants="1", name=f"^{re.escape(wanted)}$")
     found = [str(server["id"]) for server in named if server.get("name") == wanted]  # MySQL's pattern ignores case
