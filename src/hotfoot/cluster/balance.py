@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict
-from pydantic.json_schema import WithJsonSchema
 
-from hotfoot.cluster.duration import DURATION_EXAMPLES, DURATION_PATTERN, parse_duration_ms
+from hotfoot.cluster.duration import parse_duration_ms
+from hotfoot.cluster.values import DURATION_AS_TEXT, Duration, duration_text
 
 _HOURS_PATTERN = r"^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$"
 _LEAST_EVERY_MS = 5_000
@@ -31,18 +31,8 @@ def parse_every_ms(text: str) -> int:
     return every_ms
 
 
-def _text(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, str):
-        raise ValueError(f"must be a duration with its unit, such as {' or '.join(DURATION_EXAMPLES)}")
-    return value
-
-
-def _duration(value: object) -> object:
-    return parse_duration_ms(_text(value))
-
-
 def _every(value: object) -> object:
-    return parse_every_ms(_text(value))
+    return parse_every_ms(duration_text(value))
 
 
 def _url(text: str) -> str:
@@ -60,7 +50,6 @@ def _label(text: str) -> str:
     return text
 
 
-_AS_TEXT = WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": list(DURATION_EXAMPLES)})
 _Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -100,13 +89,13 @@ class Balance(BaseModel):
     load: Load | None = Field(
         default=None, description="Where measured load is asked for; by default on the hosts themselves."
     )
-    every_ms: Annotated[int, BeforeValidator(_every), _AS_TEXT] = Field(
+    every_ms: Annotated[int, BeforeValidator(_every), DURATION_AS_TEXT] = Field(
         default=300_000, alias="every", description="Of balance --watch: from one look to the next, such as 5m."
     )
     rounds: Annotated[int, Strict(), Field(ge=1, le=1000)] = Field(
         default=3, description="Of balance --watch: looks in a row with a host beyond the threshold, before any move."
     )
-    cooldown_ms: Annotated[int, BeforeValidator(_duration), _AS_TEXT] = Field(
+    cooldown_ms: Duration = Field(
         default=3_600_000,
         alias="cooldown",
         description="Of balance --watch: how long an instance stays where it has been moved to, by anybody.",

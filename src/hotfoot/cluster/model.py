@@ -7,28 +7,40 @@ What contradicts between keys, and what the file system says about the named fil
 from __future__ import annotations
 
 import ipaddress
-import re
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     Strict,
-    ValidationInfo,
     field_serializer,
 )
-from pydantic.json_schema import WithJsonSchema
 
 from hotfoot.cluster.balance import Balance
-from hotfoot.cluster.duration import DURATION_EXAMPLES, DURATION_PATTERN, parse_duration_ms
 from hotfoot.cluster.journal_url import check_journal_url, without_password
-from hotfoot.cluster.rate import RATE_EXAMPLES, RATE_PATTERN, parse_rate
 from hotfoot.cluster.rule import Rule
+from hotfoot.cluster.values import (
+    Address,
+    ChapUser,
+    CloudName,
+    Duration,
+    FenceWord,
+    HostPath,
+    LocalPath,
+    MountSource,
+    Name,
+    Network,
+    Port,
+    Portal,
+    Rate,
+    Source,
+    Target,
+    User,
+    Uuid,
+)
 from hotfoot.errors import ExitStatus, HotfootError
 
 Transport = Literal["tls", "ssh", "tcp"]
@@ -36,162 +48,6 @@ Step = Literal["downtime-limit", "throttle", "post-copy", "pause"]
 BuiltInPolicy = Literal["gentle", "balanced", "must-finish", "large-memory"]
 BUILT_IN_POLICIES: tuple[str, ...] = get_args(BuiltInPolicy)
 StorageType = Literal["nfs", "glusterfs", "cephfs", "ocfs2", "gfs2", "local"]
-
-_DNS_NAME = re.compile(
-    r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?"
-)  # underscores: not in RFC 1123, yet in many a data centre
-_SMALLEST_BANDWIDTH_BYTES_PER_S = 125_000
-# Both would end or split a word of an ssh_config file, where there is no way to escape them.
-_UNSAFE_IN_PATH = re.compile(r'["\x00-\x1f\x7f]|\$\{')
-
-
-def _name(text: str) -> str:
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}", text) is None:
-        raise ValueError(f'must be made of letters, digits, ".", "_" and "-", not "{text}"')
-    return text
-
-
-def _user(text: str) -> str:
-    # Never a leading dash (ssh would read an option) and nothing that ssh_config splits or expands.
-    if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.@+\\-]{0,255}", text) is None:
-        raise ValueError(f'must be a user name, not "{text}"')
-    return text
-
-
-def _cloud(text: str) -> str:
-    if re.fullmatch(r"[^\x00-\x1f\x7f]{1,255}", text) is None or text != text.strip():
-        raise ValueError(f'must be a name as clouds.yaml has it, not "{text}"')
-    return text
-
-
-def _address(text: str) -> str:
-    """Give an IP address in its one canonical spelling, or a DNS name in lower case."""
-    try:
-        ip = ipaddress.ip_address(text)
-    except ValueError:
-        looks_numeric = re.fullmatch(r"[0-9.]+|.*:.*", text) is not None
-        if looks_numeric or len(text) > 253 or _DNS_NAME.fullmatch(text) is None:
-            raise ValueError(f'must be an IP address or a DNS name, not "{text}"') from None
-        return text.lower().rstrip(".")
-    if ip.is_unspecified or ip.is_multicast or "%" in text:
-        raise ValueError(f'must be an address that other hosts can reach, not "{text}"')
-    return str(ip)
-
-
-def _network(text: str) -> str:
-    try:
-        return str(ipaddress.ip_network(text))
-    except ValueError:
-        pass
-    try:
-        meant = ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        raise ValueError(f'must be a network such as 10.77.0.0/24, not "{text}"') from None
-    raise ValueError(f'must be the address of a network, not of one host: write {meant} instead of "{text}"')
-
-
-def _source(text: str) -> str:
-    return _network(text) if "/" in text else _ip(text)
-
-
-def _ip(text: str) -> str:
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        raise ValueError(f'must be an IP address or a network, not "{text}"') from None
-
-
-def _path(value: object, info: ValidationInfo) -> object:
-    """Resolve ``~`` and what is relative to the cluster file's folder (validation context ``folder``)."""
-    if not isinstance(value, str):
-        if isinstance(value, Path):
-            return value
-        raise ValueError("must be the path of a file or folder")
-    if not value or _UNSAFE_IN_PATH.search(value):
-        raise ValueError("must be a path that is not empty, without quotes, control characters and ${")
-    try:
-        path = Path(value).expanduser()
-    except RuntimeError:
-        raise ValueError(f'begins with "~" of a user whom this machine does not know: "{value}"') from None
-    folder: Path | None = (info.context or {}).get("folder")
-    return folder / path if folder is not None else path
-
-
-def _host_path(text: str) -> str:
-    if not text.startswith("/") or any(part == ".." for part in text.split("/")):
-        raise ValueError(f'must be an absolute path on the hosts, not "{text}"')
-    return "/" + "/".join(part for part in text.split("/") if part not in ("", "."))
-
-
-def _mount_source(text: str) -> str:
-    if re.fullmatch(r"[^\s\\\"'#]+", text) is None:
-        raise ValueError(f'must be what is mounted, such as nas:/srv/instances, not "{text}"')
-    return text
-
-
-def _uuid(text: str) -> str:
-    if re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", text) is None:
-        raise ValueError(f'must be a UUID such as printed by uuidgen, not "{text}"')
-    return text.lower()
-
-
-def _portal(text: str) -> str:
-    found = re.fullmatch(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:\s]+)(:(?P<port>[0-9]{1,5}))?", text)
-    if found is None or not 0 < int(found["port"] or 3260) < 65536:
-        raise ValueError(f'must be an address with or without a port, such as 10.0.0.9:3260, not "{text}"')
-    address = _address(found["host"].strip("[]"))
-    return f"[{address}]:{found['port'] or 3260}" if ":" in address else f"{address}:{found['port'] or 3260}"
-
-
-def _target(text: str) -> str:
-    if re.fullmatch(r"(iqn\.[0-9]{4}-[0-9]{2}\.|eui\.|naa\.)[A-Za-z0-9.:-]{1,200}", text) is None:
-        raise ValueError(f'must be the name of an iSCSI target, such as iqn.2020-01.org.example:disks, not "{text}"')
-    return text.lower()
-
-
-def _chap_user(text: str) -> str:
-    if re.fullmatch(r"[\x21-\x7e]{1,200}", text) is None:
-        raise ValueError(f'must be a name without blanks, as the target has it, not "{text}"')
-    return text
-
-
-def _fence_word(text: str) -> str:
-    for name in re.findall(r"\{(\w+)\}", text):
-        if name not in ("host", "address"):
-            raise ValueError(f"may have {{host}} and {{address}} in it, not {{{name}}}")
-    return text
-
-
-def _bandwidth(value: object) -> object:
-    if isinstance(value, bool) or not isinstance(value, str):
-        raise ValueError(f"must be a rate with its unit, such as {' or '.join(RATE_EXAMPLES)}")
-    rate = parse_rate(value)
-    if rate < _SMALLEST_BANDWIDTH_BYTES_PER_S:
-        raise ValueError("must be at least 1Mbit/s; leave the key out for no limit")
-    return rate
-
-
-def _duration(value: object) -> object:
-    if isinstance(value, bool) or not isinstance(value, str):
-        raise ValueError(f"must be a duration with its unit, such as {' or '.join(DURATION_EXAMPLES)}")
-    return parse_duration_ms(value)
-
-
-_Name = Annotated[str, AfterValidator(_name)]
-_Duration = Annotated[
-    int,
-    BeforeValidator(_duration),
-    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": list(DURATION_EXAMPLES)}),
-]
-_Address = Annotated[str, AfterValidator(_address)]
-_LocalPath = Annotated[Path, BeforeValidator(_path)]
-_ChapUser = Annotated[str, AfterValidator(_chap_user)]
-_Port = Annotated[int, Strict(), Field(ge=1, le=65535)]
-_Rate = Annotated[
-    int,
-    BeforeValidator(_bandwidth),
-    WithJsonSchema({"type": "string", "pattern": RATE_PATTERN, "examples": list(RATE_EXAMPLES)}),
-]
 
 
 class _Section(BaseModel):
@@ -201,10 +57,10 @@ class _Section(BaseModel):
 class Ssh(_Section):
     """How to reach a host by SSH; what is left out is taken from the operator's own ssh configuration."""
 
-    user: Annotated[str, AfterValidator(_user)] | None = Field(default=None, description="User to log in as.")
-    port: _Port | None = Field(default=None, description="Port of sshd.")
-    key: _LocalPath | None = Field(default=None, description="Private key file; relative to this file's folder.")
-    known_hosts: _LocalPath | None = Field(
+    user: User | None = Field(default=None, description="User to log in as.")
+    port: Port | None = Field(default=None, description="Port of sshd.")
+    key: LocalPath | None = Field(default=None, description="Private key file; relative to this file's folder.")
+    known_hosts: LocalPath | None = Field(
         default=None, description="File with the hosts' public keys; relative to this file's folder."
     )
     sudo: bool = Field(default=False, description="Run commands on the host by sudo, without a password.")
@@ -216,12 +72,12 @@ class Libvirt(_Section):
     transport: Transport = Field(
         default="tls", description="tls (certificates), ssh, or tcp (neither encrypted nor authenticated)."
     )
-    pki: _LocalPath | None = Field(
+    pki: LocalPath | None = Field(
         default=None,
         description="Folder with cacert.pem, clientcert.pem and clientkey.pem; only for tls. Without it "
         "libvirt's own default places.",
     )
-    port: _Port | None = Field(
+    port: Port | None = Field(
         default=None, description="Port of libvirt for tls (usually 16514) or tcp (usually 16509)."
     )
 
@@ -229,11 +85,11 @@ class Libvirt(_Section):
 class MigrationNetwork(_Section):
     """Where the memory of moving instances flows."""
 
-    network: Annotated[str, AfterValidator(_network)] | None = Field(
+    network: Network | None = Field(
         default=None,
         description="Network of the memory stream, such as 10.77.0.0/24: each host's address in it is used.",
     )
-    user: Annotated[str, AfterValidator(_user)] | None = Field(
+    user: User | None = Field(
         default=None,
         description="User that logs in from host to host without a password, such as nova; by default root where "
         "the transport is ssh, else nobody.",
@@ -244,22 +100,22 @@ class MigrationNetwork(_Section):
 class Storage(_Section):
     """A folder on the hosts in which disks of instances live."""
 
-    path: Annotated[str, AfterValidator(_host_path)] = Field(description="Absolute path on every host.")
+    path: HostPath = Field(description="Absolute path on every host.")
     type: StorageType = Field(description="File system; local means that each host has its own.")
-    source: Annotated[str, AfterValidator(_mount_source)] | None = Field(
+    source: MountSource | None = Field(
         default=None,
         description="What is mounted there, as in fstab, such as nas:/srv/instances or localhost:/instances; by "
         "default what the servers give.",
     )
-    servers: tuple[_Name, ...] = Field(
+    servers: tuple[Name, ...] = Field(
         default=(),
         description="Hosts of this file that serve it, and that `hotfoot prepare` sets up: one for nfs, one or three "
         "for glusterfs. Without any it is served from elsewhere.",
     )
-    folder: Annotated[str, AfterValidator(_host_path)] = Field(
+    folder: HostPath = Field(
         default="/srv/hotfoot/instances", description="Where the servers keep it: the export, or GlusterFS's brick."
     )
-    volume: _Name = Field(default="instances", description="Name of the GlusterFS volume.")
+    volume: Name = Field(default="instances", description="Name of the GlusterFS volume.")
 
     @property
     def mount_source(self) -> str | None:
@@ -277,19 +133,17 @@ class Storage(_Section):
 class Ceph(_Section):
     """Pools of Ceph that QEMU reaches itself (RBD), without a folder on the hosts."""
 
-    user: _Name = Field(description="Ceph user of QEMU, without client., such as cinder.")
-    keyring: _LocalPath | None = Field(
+    user: Name = Field(description="Ceph user of QEMU, without client., such as cinder.")
+    keyring: LocalPath | None = Field(
         default=None,
         description="Keyring with the user's key on this machine, readable by nobody else, relative to this file's "
         "folder; `hotfoot prepare` gives the key to the hosts.",
     )
-    secret: Annotated[str, AfterValidator(_uuid)] = Field(
-        description="UUID of the libvirt secret that holds the user's key: the same on every host."
-    )
-    monitors: tuple[_Address, ...] = Field(
+    secret: Uuid = Field(description="UUID of the libvirt secret that holds the user's key: the same on every host.")
+    monitors: tuple[Address, ...] = Field(
         default=(), description="Addresses of the monitors, for /etc/ceph/ceph.conf of hosts that have none."
     )
-    pools: tuple[_Name, ...] = Field(
+    pools: tuple[Name, ...] = Field(
         default=(),
         description="Pools with disks of instances: every host proves that it writes, reads and locks there.",
     )
@@ -298,22 +152,18 @@ class Ceph(_Section):
 class Chap(_Section):
     """How an iSCSI target is told who logs in (CHAP); its password is in no file of the hosts but libvirt's own."""
 
-    user: _ChapUser = Field(description="User that the target knows.")
-    password_file: _LocalPath = Field(
+    user: ChapUser = Field(description="User that the target knows.")
+    password_file: LocalPath = Field(
         description="File with the password in its first line, readable by nobody else; relative to this file's folder."
     )
-    secret: Annotated[str, AfterValidator(_uuid)] = Field(
-        description="UUID of the libvirt secret that holds the password: the same on every host."
-    )
+    secret: Uuid = Field(description="UUID of the libvirt secret that holds the password: the same on every host.")
 
 
 class Iscsi(_Section):
     """An iSCSI target of which every host sees the same LUNs."""
 
-    portal: Annotated[str, AfterValidator(_portal)] = Field(
-        description="Address of the target's portal, with its port unless that is 3260."
-    )
-    target: Annotated[str, AfterValidator(_target)] = Field(description="Name of the target (iqn. or eui.).")
+    portal: Portal = Field(description="Address of the target's portal, with its port unless that is 3260.")
+    target: Target = Field(description="Name of the target (iqn. or eui.).")
     initiator: Literal["host", "qemu"] = Field(
         default="host",
         description="Who logs in: every host, so that instances have its devices; or QEMU itself, for each instance.",
@@ -338,7 +188,7 @@ class Identity(_Section):
 class Cpu(_Section):
     """The CPU that every instance may count on; `hotfoot prepare --topic cpu` writes one that all hosts run."""
 
-    model: Annotated[str, AfterValidator(_name)] | None = Field(default=None, description="A libvirt CPU model.")
+    model: Name | None = Field(default=None, description="A libvirt CPU model.")
     features: tuple[str, ...] = Field(default=(), description="Features on top of the model; -name takes one away.")
     instances: bool = Field(
         default=False,
@@ -354,7 +204,7 @@ class _Goals(_Section):
         default=None,
         description="The greatest downtime limit, in ms, to which QEMU's own 300 may be raised; less is kept to.",
     )  # 2,000 s is the most that QEMU takes (MAX_MIGRATE_DOWNTIME)
-    deadline_ms: _Duration | None = Field(
+    deadline_ms: Duration | None = Field(
         default=None, alias="deadline", description="When a migration must have ended, such as 10m."
     )
     steps: tuple[Step, ...] | None = Field(
@@ -372,8 +222,8 @@ class _Goals(_Section):
 class Policy(_Goals):
     """What hotfoot migrate does unless its options say otherwise."""
 
-    base: _Name = Field(default="balanced", description="The policy whose goals and steps hold where none are given.")
-    bandwidth_bytes_per_s: _Rate | None = Field(
+    base: Name = Field(default="balanced", description="The policy whose goals and steps hold where none are given.")
+    bandwidth_bytes_per_s: Rate | None = Field(
         default=None, alias="bandwidth", description="Most that one migration may send, such as 800Mbit/s."
     )
     native_tls: bool = Field(default=False, description="Encrypt the memory stream by QEMU's own TLS.")
@@ -382,7 +232,7 @@ class Policy(_Goals):
 class NamedPolicy(_Goals):
     """A policy of the operator's own, for --policy, policy.base and policy_of."""
 
-    name: _Name = Field(description="Name of the policy.")
+    name: Name = Field(description="Name of the policy.")
     base: BuiltInPolicy = Field(default="balanced", description="The built-in policy that it starts from.")
 
 
@@ -404,14 +254,14 @@ class Journal(_Section):
 class OpenStack(_Section):
     """The OpenStack cloud whose instances these are; its login is in clouds.yaml or in OS_* variables, never here."""
 
-    cloud: Annotated[str, AfterValidator(_cloud)] | None = Field(
+    cloud: CloudName | None = Field(
         default=None,
         description="Name of the cloud in clouds.yaml; by default what OS_CLOUD or the OS_* variables say.",
     )
-    region: Annotated[str, AfterValidator(_cloud)] | None = Field(
+    region: CloudName | None = Field(
         default=None, description="Region of the cloud; by default the one in clouds.yaml or OS_REGION_NAME."
     )
-    clouds_file: _LocalPath | None = Field(
+    clouds_file: LocalPath | None = Field(
         default=None,
         description="A clouds.yaml of its own, relative to this file's folder; by default where all OpenStack clients "
         "look.",
@@ -421,11 +271,11 @@ class OpenStack(_Section):
 class Fence(_Section):
     """How a host is switched off for certain, before `hotfoot evacuate` starts its instances elsewhere."""
 
-    command: Annotated[tuple[Annotated[str, AfterValidator(_fence_word)], ...], Field(min_length=1)] = Field(
+    command: Annotated[tuple[FenceWord, ...], Field(min_length=1)] = Field(
         description="Program and arguments, run on this machine without a shell; {host} and {address} stand for the "
         "host. Ending with 0 says that the host is off. Secrets belong into files or the environment."
     )
-    timeout_ms: _Duration | None = Field(
+    timeout_ms: Duration | None = Field(
         default=None, alias="timeout", description="How long it may take, such as 3m; by default 2m."
     )
 
@@ -438,12 +288,12 @@ class Fence(_Section):
 class Host(_Section):
     """A machine that runs instances."""
 
-    name: _Name = Field(description="Name of the host, used in all commands.")
-    address: _Address = Field(description="Management address: IP address or DNS name, for SSH and libvirt.")
-    migration_address: _Address | None = Field(
+    name: Name = Field(description="Name of the host, used in all commands.")
+    address: Address = Field(description="Management address: IP address or DNS name, for SSH and libvirt.")
+    migration_address: Address | None = Field(
         default=None, description="Address that receives the memory stream; overrides migration.network."
     )
-    zone: _Name | None = Field(default=None, description="Zone that it is in, such as its rack: for rules over zones.")
+    zone: Name | None = Field(default=None, description="Zone that it is in, such as its rack: for rules over zones.")
     ssh: Ssh = Field(default=Ssh(), description="What differs from the common ssh section on this host.")
     fence: Fence | None = Field(default=None, description="How this host is switched off, in place of the common one.")
 
@@ -455,7 +305,7 @@ class Cluster(_Section):
         json_schema_extra={"anyOf": [{"required": ["hosts"]}, {"required": ["openstack"]}]},
     )
 
-    name: _Name = Field(default="cluster", description="Name of the cluster, shown in reports.")
+    name: Name = Field(default="cluster", description="Name of the cluster, shown in reports.")
     ssh: Ssh = Field(default=Ssh(), description="SSH access to all hosts.")
     libvirt: Libvirt = Field(default=Libvirt(), description="Connection to libvirt on all hosts.")
     migration: MigrationNetwork = Field(default=MigrationNetwork(), description="Network of the memory stream.")
@@ -466,7 +316,7 @@ class Cluster(_Section):
     cpu: Cpu = Field(default=Cpu(), description="The CPU that all hosts can run.")
     policy: Policy = Field(default=Policy(), description="Defaults of hotfoot migrate.")
     policies: tuple[NamedPolicy, ...] = Field(default=(), description="Policies beside the built-in ones.")
-    policy_of: dict[str, _Name] = Field(
+    policy_of: dict[str, Name] = Field(
         default={}, description="Policies of single instances, by name or UUID, in place of the default one."
     )
     rules: tuple[Rule, ...] = Field(
@@ -475,7 +325,7 @@ class Cluster(_Section):
     balance: Balance = Field(default=Balance(), description="How hotfoot balance judges, and when it may act.")
     journal: Journal = Field(default=Journal(), description="Where migrations are kept.")
     fence: Fence | None = Field(default=None, description="How hosts are switched off before an evacuation.")
-    controllers: tuple[Annotated[str, AfterValidator(_source)], ...] = Field(
+    controllers: tuple[Source, ...] = Field(
         default=(),
         description="Addresses and networks that may reach libvirt and the consoles of the hosts: with any given, "
         "`hotfoot prepare` closes these, and the ports of migrations and storage, to everyone but them and the hosts.",

@@ -1,0 +1,185 @@
+"""Single values of a cluster file: how each is checked and brought into its one spelling.
+
+A checker raises ValueError with a phrase that begins with "must be" or goes on from the key's name.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, ValidationInfo
+from pydantic.json_schema import WithJsonSchema
+
+from hotfoot.cluster.duration import DURATION_EXAMPLES, DURATION_PATTERN, parse_duration_ms
+from hotfoot.cluster.rate import RATE_EXAMPLES, RATE_PATTERN, parse_rate
+
+_DNS_NAME = re.compile(
+    r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?"
+)  # underscores: not in RFC 1123, yet in many a data centre
+_SMALLEST_BANDWIDTH_BYTES_PER_S = 125_000
+# Both would end or split a word of an ssh_config file, where there is no way to escape them.
+_UNSAFE_IN_PATH = re.compile(r'["\x00-\x1f\x7f]|\$\{')
+
+
+def _name(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}", text) is None:
+        raise ValueError(f'must be made of letters, digits, ".", "_" and "-", not "{text}"')
+    return text
+
+
+def _user(text: str) -> str:
+    # Never a leading dash (ssh would read an option) and nothing that ssh_config splits or expands.
+    if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.@+\\-]{0,255}", text) is None:
+        raise ValueError(f'must be a user name, not "{text}"')
+    return text
+
+
+def _cloud(text: str) -> str:
+    if re.fullmatch(r"[^\x00-\x1f\x7f]{1,255}", text) is None or text != text.strip():
+        raise ValueError(f'must be a name as clouds.yaml has it, not "{text}"')
+    return text
+
+
+def _address(text: str) -> str:
+    """Give an IP address in its one canonical spelling, or a DNS name in lower case."""
+    try:
+        ip = ipaddress.ip_address(text)
+    except ValueError:
+        looks_numeric = re.fullmatch(r"[0-9.]+|.*:.*", text) is not None
+        if looks_numeric or len(text) > 253 or _DNS_NAME.fullmatch(text) is None:
+            raise ValueError(f'must be an IP address or a DNS name, not "{text}"') from None
+        return text.lower().rstrip(".")
+    if ip.is_unspecified or ip.is_multicast or "%" in text:
+        raise ValueError(f'must be an address that other hosts can reach, not "{text}"')
+    return str(ip)
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        pass
+    try:
+        meant = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f'must be a network such as 10.77.0.0/24, not "{text}"') from None
+    raise ValueError(f'must be the address of a network, not of one host: write {meant} instead of "{text}"')
+
+
+def _source(text: str) -> str:
+    return _network(text) if "/" in text else _ip(text)
+
+
+def _ip(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError(f'must be an IP address or a network, not "{text}"') from None
+
+
+def _path(value: object, info: ValidationInfo) -> object:
+    """Resolve ``~`` and what is relative to the cluster file's folder (validation context ``folder``)."""
+    if not isinstance(value, str):
+        if isinstance(value, Path):
+            return value
+        raise ValueError("must be the path of a file or folder")
+    if not value or _UNSAFE_IN_PATH.search(value):
+        raise ValueError("must be a path that is not empty, without quotes, control characters and ${")
+    try:
+        path = Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError(f'begins with "~" of a user whom this machine does not know: "{value}"') from None
+    folder: Path | None = (info.context or {}).get("folder")
+    return folder / path if folder is not None else path
+
+
+def _host_path(text: str) -> str:
+    if not text.startswith("/") or any(part == ".." for part in text.split("/")):
+        raise ValueError(f'must be an absolute path on the hosts, not "{text}"')
+    return "/" + "/".join(part for part in text.split("/") if part not in ("", "."))
+
+
+def _mount_source(text: str) -> str:
+    if re.fullmatch(r"[^\s\\\"'#]+", text) is None:
+        raise ValueError(f'must be what is mounted, such as nas:/srv/instances, not "{text}"')
+    return text
+
+
+def _uuid(text: str) -> str:
+    if re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", text) is None:
+        raise ValueError(f'must be a UUID such as printed by uuidgen, not "{text}"')
+    return text.lower()
+
+
+def _portal(text: str) -> str:
+    found = re.fullmatch(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:\s]+)(:(?P<port>[0-9]{1,5}))?", text)
+    if found is None or not 0 < int(found["port"] or 3260) < 65536:
+        raise ValueError(f'must be an address with or without a port, such as 10.0.0.9:3260, not "{text}"')
+    address = _address(found["host"].strip("[]"))
+    return f"[{address}]:{found['port'] or 3260}" if ":" in address else f"{address}:{found['port'] or 3260}"
+
+
+def _target(text: str) -> str:
+    if re.fullmatch(r"(iqn\.[0-9]{4}-[0-9]{2}\.|eui\.|naa\.)[A-Za-z0-9.:-]{1,200}", text) is None:
+        raise ValueError(f'must be the name of an iSCSI target, such as iqn.2020-01.org.example:disks, not "{text}"')
+    return text.lower()
+
+
+def _chap_user(text: str) -> str:
+    if re.fullmatch(r"[\x21-\x7e]{1,200}", text) is None:
+        raise ValueError(f'must be a name without blanks, as the target has it, not "{text}"')
+    return text
+
+
+def _fence_word(text: str) -> str:
+    for name in re.findall(r"\{(\w+)\}", text):
+        if name not in ("host", "address"):
+            raise ValueError(f"may have {{host}} and {{address}} in it, not {{{name}}}")
+    return text
+
+
+def _bandwidth(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, str):
+        raise ValueError(f"must be a rate with its unit, such as {' or '.join(RATE_EXAMPLES)}")
+    rate = parse_rate(value)
+    if rate < _SMALLEST_BANDWIDTH_BYTES_PER_S:
+        raise ValueError("must be at least 1Mbit/s; leave the key out for no limit")
+    return rate
+
+
+def duration_text(value: object) -> str:
+    """Return a duration that was written as text; raises ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, str):
+        raise ValueError(f"must be a duration with its unit, such as {' or '.join(DURATION_EXAMPLES)}")
+    return value
+
+
+def _duration(value: object) -> object:
+    return parse_duration_ms(duration_text(value))
+
+
+Name = Annotated[str, AfterValidator(_name)]
+DURATION_AS_TEXT = WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": list(DURATION_EXAMPLES)})
+Duration = Annotated[int, BeforeValidator(_duration), DURATION_AS_TEXT]
+Address = Annotated[str, AfterValidator(_address)]
+LocalPath = Annotated[Path, BeforeValidator(_path)]
+ChapUser = Annotated[str, AfterValidator(_chap_user)]
+Port = Annotated[int, Strict(), Field(ge=1, le=65535)]
+Rate = Annotated[
+    int,
+    BeforeValidator(_bandwidth),
+    WithJsonSchema({"type": "string", "pattern": RATE_PATTERN, "examples": list(RATE_EXAMPLES)}),
+]
+User = Annotated[str, AfterValidator(_user)]
+CloudName = Annotated[str, AfterValidator(_cloud)]
+Network = Annotated[str, AfterValidator(_network)]
+Source = Annotated[str, AfterValidator(_source)]
+HostPath = Annotated[str, AfterValidator(_host_path)]
+MountSource = Annotated[str, AfterValidator(_mount_source)]
+Uuid = Annotated[str, AfterValidator(_uuid)]
+Portal = Annotated[str, AfterValidator(_portal)]
+Target = Annotated[str, AfterValidator(_target)]
+FenceWord = Annotated[str, AfterValidator(_fence_word)]
