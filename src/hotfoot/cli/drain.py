@@ -19,7 +19,7 @@ from hotfoot.cli.options import (
     asked_deadline,
     names_in,
 )
-from hotfoot.cli.plan_site import site_of
+from hotfoot.cli.plan_site import plans_of, site_of
 from hotfoot.cli.session import with_libvirt
 from hotfoot.cli.verb import (
     AT_ONCE,
@@ -168,16 +168,9 @@ def consolidate(
 
 def _drained_in(known: Snapshot, hosts: list[str], cluster: Path | None) -> Drained:
     """Return what the journal says was drained, as far as it is in a snapshot where it was put; asks no host."""
-    from contextlib import closing
-
-    from hotfoot.cluster import load
-    from hotfoot.journal.place import place_of
-    from hotfoot.journal.plans import Plans
-    from hotfoot.journal.store import Store
     from hotfoot.plans.homes import drained_of
 
-    declared = load(cluster, Path.cwd(), certificates=False)
-    with closing(Store(place_of(declared.journal.url))) as store:
-        places = Plans(store).drained(declared.name, hosts_of(declared, hosts))
+    with plans_of(cluster) as (plans, declared):
+        places = plans.drained(declared.name, hosts_of(declared, hosts))
     at = {one.id: one.host for one in known.instances if one.movable}
     return drained_of(places, at, {one.id: one.name for one in known.instances})

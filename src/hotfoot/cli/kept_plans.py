@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +10,7 @@ import typer
 
 from hotfoot.cli.options import ClusterOption, DeadlineOption, JsonOption, asked_deadline
 from hotfoot.cli.plan import app
-from hotfoot.cli.plan_site import site_of
+from hotfoot.cli.plan_site import plans_of, site_of
 from hotfoot.cli.session import with_libvirt
 from hotfoot.cli.verb import AT_ONCE, DryRunOption, Face, PolicyOption, Verb, YesOption, hosts_of
 
@@ -77,8 +75,8 @@ def run(
 @app.command()
 def show(plan: PlanArgument = None, cluster: ClusterOption = None, as_json: JsonOption = False) -> None:
     """Show a plan that was carried out, or is: its moves, and what has become of each."""
-    with _plans(cluster) as (plans, name):
-        record = plans.find(name, plan)
+    with plans_of(cluster) as (plans, declared):
+        record = plans.find(declared.name, plan)
         steps, state = plans.steps(record.id), _state(plans, record)
     if as_json:
         typer.echo(json.dumps({**record.as_json(steps), "state": state}))
@@ -113,27 +111,14 @@ def resume(plan: PlanArgument = None, cluster: ClusterOption = None, as_json: Js
     """Take up a plan that is paused, or whose Hotfoot was killed: look where every instance is, and go on."""
     from hotfoot.cli.plan_live import print_end
 
-    with _plans(cluster) as (plans, name):
-        record = plans.find(name, plan)
+    with plans_of(cluster) as (plans, declared):
+        record = plans.find(declared.name, plan)
     run = with_libvirt(cluster, lambda declared, cloud: _take_up(declared, cloud, record))
     if as_json:
         typer.echo(json.dumps(run.record.as_json(run.course.steps)))
     else:
         print_end(run.record, run.course)
     raise typer.Exit(run.record.status or 0)
-
-
-@contextmanager
-def _plans(cluster: Path | None) -> Iterator[tuple[Plans, str]]:
-    """Open the journal of a cluster; its name comes with it."""
-    from hotfoot.cluster import load
-    from hotfoot.journal.place import place_of
-    from hotfoot.journal.plans import Plans
-    from hotfoot.journal.store import Store
-
-    declared = load(cluster, Path.cwd(), certificates=False)
-    with closing(Store(place_of(declared.journal.url))) as store:
-        yield Plans(store), declared.name
 
 
 async def _take_up(declared: Cluster, cloud: LibvirtCloud, record: PlanRecord, wanted: Asked | None = None) -> PlanRun:
@@ -162,8 +147,8 @@ def _stop(name: str | None, wanted: Asked, cluster: Path | None) -> None:
     """Tell the process that carries the plan out; where there is none, end or pause the plan here."""
     from hotfoot.cli.plan_live import print_end
 
-    with _plans(cluster) as (plans, of):
-        record = plans.find(of, name)
+    with plans_of(cluster) as (plans, declared):
+        record = plans.find(declared.name, name)
         if plans.runs(record) and plans.want(record.id, wanted):
             typer.echo(f"{record.owner} was told; `hotfoot plan show {record.id}` shows when it has stopped.")
             return

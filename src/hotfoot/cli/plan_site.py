@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hotfoot.cloud.libvirt_cloud import LibvirtCloud
     from hotfoot.cluster import Cluster
+    from hotfoot.journal.plans import Plans
     from hotfoot.migration.prepare import Request
     from hotfoot.plans.site import Site
+
+
+@contextmanager
+def plans_of(cluster: Path | None) -> Iterator[tuple[Plans, Cluster]]:
+    """Yield the kept plans of the cluster that a file declares; asks no host. Raises HotfootError (usage)."""
+    from hotfoot.cluster import load
+    from hotfoot.journal.place import place_of
+    from hotfoot.journal.plans import Plans
+    from hotfoot.journal.store import Store
+
+    declared = load(cluster, Path.cwd(), certificates=False)
+    with closing(Store(place_of(declared.journal.url))) as store:
+        yield Plans(store), declared
 
 
 @asynccontextmanager
