@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from hotfoot.cluster import load
 from hotfoot.errors import HotfootError
-from hotfoot.lab import trust
+from hotfoot.lab import ceph, trust
 from hotfoot.lab.bare import bare_host_files, bare_ids
 from hotfoot.lab.cluster_text import cluster_text
 from hotfoot.lab.host_files import host_files, meminfo
 from hotfoot.lab.instances import Load, domain_xml
 from hotfoot.lab.spec import Lab, Storage, Transport, check_name, parse_rate, plan_hosts, plan_instance
+from hotfoot.readiness.cephfs_mount import line_for
 
 TRUST = trust.issue([("n1", "10.77.0.11"), ("n2", "10.77.0.12")])
 
@@ -82,6 +83,21 @@ def test_a_lab_with_a_san_tells_where_it_is_and_an_instance_logs_in_there_with_t
     assert f"name='{san.target}/1'" in xml
     assert f"uuid='{san.chap.secret}'" in xml
     assert f"<host name='{san.portal.removesuffix(':3260')}' port='3260'/>" in xml
+
+
+def test_a_lab_with_cephfs_tells_what_to_mount_as_whom_and_where_the_key_is(tmp_path: Path) -> None:
+    lab = a_lab().model_copy(update={"storage": "cephfs"})
+    for name in ("pki", "ssh", "ceph"):
+        (tmp_path / name).mkdir()
+    for name in ("ssh/id_ed25519", "ssh/known_hosts", ceph.MOUNTER_KEYRING):
+        (tmp_path / name).touch(0o600)
+    (tmp_path / "hotfoot.yaml").write_text(cluster_text(lab))
+    (storage,) = load(tmp_path / "hotfoot.yaml", tmp_path, certificates=False).storage
+    assert (storage.type, storage.keyring) == ("cephfs", tmp_path / ceph.MOUNTER_KEYRING)
+    assert storage.monitors == (ceph.address(lab),)
+    # What a ready lab's hosts have in fstab is what would be planned for them.
+    planned = line_for(storage.path, storage.source or "", None, by_fuse=True)
+    assert planned == f"{ceph.file_system_entry()} 0 0"
 
 
 def test_a_host_has_its_own_identity_and_keeps_its_keys_to_itself() -> None:

@@ -42,3 +42,27 @@ def test_a_keyring_that_is_open_or_missing_is_a_mistake(tmp_path: Path, mode: in
 def test_a_monitor_that_is_no_address_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(HotfootError, match="must be an IP address or a DNS name"):
         load(written(tmp_path, monitors="['10.0.0']"), tmp_path)
+
+
+def of_files(folder: Path, source: str, *, mode: int = 0o600) -> Path:
+    keyring = folder / "compute.keyring"
+    keyring.write_text("[client.compute]\n\tkey = AQ==\n")
+    keyring.chmod(mode)
+    file = folder / "hotfoot.yaml"
+    file.write_text(
+        "hosts: [{name: n1, address: 10.0.0.1}]\nstorage:\n"
+        f"  - {{path: /i, type: cephfs, source: '{source}', keyring: compute.keyring, monitors: [10.0.0.9]}}\n"
+    )
+    return file
+
+
+def test_a_file_system_has_its_keyring_and_monitors(tmp_path: Path) -> None:
+    (storage,) = load(of_files(tmp_path, "compute@.disks=/nova"), tmp_path).storage
+    assert (storage.keyring, storage.monitors) == (tmp_path / "compute.keyring", ("10.0.0.9",))
+    with pytest.raises(HotfootError, match="storage entry 1: keyring: others may read"):
+        load(of_files(tmp_path, "compute@.disks=/nova", mode=0o644), tmp_path)
+
+
+def test_whose_keyring_it_is_the_source_says(tmp_path: Path) -> None:
+    with pytest.raises(HotfootError, match="keyring needs a source that names the user"):
+        load(of_files(tmp_path, "10.0.0.9:/nova"), tmp_path)

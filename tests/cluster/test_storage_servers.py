@@ -57,6 +57,10 @@ def test_what_is_mounted(tmp_path: Path, entry: str, source: str | None) -> None
             "storage entry 1: source is only for shared storage, but the type is local",
         ),
         (
+            "path: /i, type: nfs, source: 'nas:/x', monitors: [10.0.0.9]",
+            "storage entry 1: monitors is only for cephfs, but the type is nfs",
+        ),
+        (
             "path: /srv/i, type: nfs, servers: [n1], folder: /srv/i/export",
             "storage entry 1: folder /srv/i/export must not be, hold or lie in the path /srv/i itself",
         ),

@@ -224,7 +224,7 @@ def test_the_probe_for_kvm_is_answered_only_by_a_vcpu_that_ran(lab: TestLab) -> 
         (("up", "--name", "Bad Name"), "cannot name a lab"),
         (("up", "--hosts", "0"), "1 to 50 hosts"),
         (("up", "--transport", "telnet"), "use tls, ssh or tcp"),
-        (("up", "--storage", "floppy"), "use glusterfs, nfs, ceph, iscsi or none"),
+        (("up", "--storage", "floppy"), "use glusterfs, nfs, cephfs, ceph, iscsi or none"),
         (("up", "--link-rate", "fast"), "is no link rate"),
         (("up", "--area", "4000"), "does not fit"),
         (("status", "--name", "nowhere"), "There is no lab nowhere"),

@@ -194,6 +194,14 @@ def test_a_storage_path_that_is_an_ordinary_folder(tmp_path: Path) -> None:
     assert (missing.exists, missing.hung) == (False, False)
 
 
+def test_whether_the_kernel_has_cephfs(tmp_path: Path) -> None:
+    facts = probe(folders=(str(tmp_path),))
+    assert facts.storage is not None
+    module = Path("/lib/modules", os.uname().release, "kernel/fs/ceph")
+    there = "ceph" in facts.storage.kernel_filesystems or bool(list(module.glob("ceph.ko*")))
+    assert facts.storage.cephfs_in_kernel is there
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
 def test_what_a_mount_hides_is_counted_and_the_mount_stays(tmp_path: Path) -> None:
     folder = tmp_path / "a folder"

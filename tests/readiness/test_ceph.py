@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.readiness.storage_hosts import PATH, cluster, codes, folder, found, host, with_files
+from tests.readiness.storage_hosts import PATH, cluster, codes, folder, found, host, planned, with_files
 
 from hotfoot.cluster import Ceph, Cluster
-from hotfoot.readiness import ceph_rbd, cephfs
+from hotfoot.readiness import ceph_rbd, cephfs, shared_path
 from hotfoot.readiness.change import Command, DefineSecret, Install, Mount, Phase, PutFile, PutKeyring, SetMode
 from hotfoot.readiness.facts import (
     Facts,
@@ -287,3 +287,152 @@ def test_a_key_in_fstab(keyring: bool) -> None:
     assert bool(finding.changes) is keyring
     if keyring:
         assert with_files(findings, one)[0].text("/etc/fstab") == f"mon1:/nova {PATH} ceph name=nova,_netdev 0 0\n"
+
+
+FSID = "0b3c7d4e-98c5-4c7e-9a55-2f6e0c6a0f02"
+OWN_KEY = "/etc/ceph/ceph.client.compute.keyring"
+QEMU_CONF = "/etc/libvirt/qemu.conf"
+FUSE = MountFact(target=PATH, source="ceph-fuse", fs_type="fuse.ceph-fuse", options="rw")
+FUSE_LINE = (
+    f"none {PATH} fuse.ceph ceph.id=compute,ceph.client_fs=disks,ceph.client_mountpoint=/nova,_netdev,nofail 0 0\n"
+)
+NAMED = cluster(
+    {
+        "path": PATH,
+        "type": "cephfs",
+        "source": f"compute@{FSID}.disks=/nova",
+        "keyring": "/root/keys/compute.keyring",
+        "monitors": ["10.0.0.9"],
+    }
+)
+
+
+def compute(
+    name: str,
+    *,
+    kernel: bool | None,
+    packages: tuple[str, ...],
+    mount: MountFact | None = None,
+    files: dict[str, str] | None = None,
+    key: bool = False,
+    libvirt: str = "11.3.0",
+) -> HostFacts:
+    """A host that is to mount CephFS."""
+    one = host(
+        name,
+        files={QEMU_CONF: "#shared_filesystems = [\n", "/etc/fstab": "", **(files or {})},
+        packages=packages,
+        mounts=[mount] if mount else (),
+        folders=[folder(mount=mount)] if mount else None,
+        storage={"cephfs_in_kernel": kernel},
+    )
+    conf = "/etc/ceph/ceph.conf"
+    absent = one.files["/etc/fstab"].model_copy(update={"path": conf, "exists": False, "content": None})
+    return one.model_copy(
+        update={
+            "files": {conf: absent, **one.files},
+            "paths": {OWN_KEY: PathFact(path=OWN_KEY, exists=True, mode=0o600)} if key else {},
+            "libvirt": LibvirtFact(answers=True, version=libvirt),
+        }
+    )
+
+
+def both(*hosts: HostFacts, on: Cluster = NAMED) -> list[Finding]:
+    return [*found(cephfs.TOPIC, on, *hosts), *found(shared_path.TOPIC, on, *hosts)]
+
+
+def test_a_host_whose_kernel_has_no_cephfs_mounts_it_by_ceph_fuse_and_libvirt_is_told() -> None:
+    one = compute("n1", kernel=False, packages=())
+    findings = both(one)
+    assert codes(findings) == [
+        f"{what} n1" for what in ("fuse-not-shared", "no-client", "no-conf", "no-keyring", "not-mounted")
+    ]
+    steps = [change.step for change in planned(findings, one).changes]
+    assert Install(packages=("ceph-fuse",)) in steps
+    (keyring,) = (step for step in steps if isinstance(step, PutKeyring))
+    assert (keyring.path, keyring.mode, keyring.owner) == (OWN_KEY, 0o600, "root:root")
+    (after,) = with_files(findings, one)
+    assert after.text("/etc/ceph/ceph.conf") == f"[global]\nfsid = {FSID}\nmon_host = 10.0.0.9\n"
+    assert after.text("/etc/fstab") == FUSE_LINE
+    assert after.text(QEMU_CONF).endswith(f'shared_filesystems = [ "{PATH}" ]\n')
+    order = [step for step in steps if isinstance(step, PutKeyring | PutFile | Mount)]
+    assert isinstance(order[-1], Mount)
+    done = compute(
+        "n1",
+        kernel=False,
+        packages=("ceph-fuse",),
+        mount=FUSE,
+        files={path: after.text(path) for path in ("/etc/ceph/ceph.conf", "/etc/fstab", QEMU_CONF)},
+        key=True,
+    )
+    assert both(done) == []
+
+
+@pytest.mark.parametrize("kernel", [True, None])
+def test_a_host_whose_kernel_may_have_cephfs_mounts_it_by_the_kernel(kernel: bool | None) -> None:
+    one = compute("n1", kernel=kernel, packages=())
+    findings = both(one)
+    assert codes(findings) == ["no-client n1", "no-conf n1", "no-keyring n1", "not-mounted n1"]
+    assert Install(packages=("ceph-common",)) in [change.step for change in planned(findings, one).changes]
+    (after,) = with_files(findings, one)
+    assert after.text("/etc/fstab") == f"compute@{FSID}.disks=/nova {PATH} ceph noatime,_netdev,nofail 0 0\n"
+
+
+def fuse_host(told: str, **other: Any) -> HostFacts:
+    files = {"/etc/ceph/ceph.conf": CONF, "/etc/fstab": FUSE_LINE, QEMU_CONF: told}
+    return compute("n1", packages=("ceph-fuse",), mount=FUSE, files=files, key=True, **other)
+
+
+def test_folders_that_libvirt_was_told_of_stay_in_its_list() -> None:
+    one = fuse_host('shared_filesystems = [\n  "/srv/nvram",\n  "/srv/tpm"\n]\n', kernel=False)
+    (finding,) = findings = both(one)
+    assert (finding.code, finding.severity) == ("cephfs.fuse-not-shared", Severity.BLOCKS)
+    (after,) = with_files(findings, one)
+    assert after.text(QEMU_CONF) == f'shared_filesystems = [ "/srv/nvram", "/srv/tpm", "{PATH}" ]\n'
+
+
+@pytest.mark.parametrize("told", [PATH, "/var/lib/nova/", "/var/lib"])
+def test_a_folder_above_tells_libvirt_too_whatever_the_kernel_could_do(told: str) -> None:
+    for kernel in (True, False):
+        assert both(fuse_host(f"shared_filesystems = [ '{told}' ]\n", kernel=kernel)) == []
+
+
+def test_a_libvirt_that_cannot_be_told_is_for_a_person() -> None:
+    (finding,) = both(fuse_host("", kernel=False, libvirt="9.0.0"))
+    assert (finding.code, finding.changes) == ("cephfs.fuse-not-shared", ())
+    assert "libvirt 11 or newer" in finding.remedy
+
+
+def test_a_mount_that_is_there_may_have_its_key_from_elsewhere() -> None:
+    unnamed = cluster({"path": PATH, "type": "cephfs", "source": "compute@.fs=/nova"})
+    mount = KERNEL.model_copy(update={"source": "compute@.fs=/nova"})
+    line = f"{mount.source} {PATH} ceph secretfile=/root/key,_netdev 0 0"
+    files = {"/etc/ceph/ceph.conf": CONF, "/etc/fstab": line}
+    one = compute("n1", kernel=True, packages=("ceph-common",), mount=mount, files=files)
+    assert found(cephfs.TOPIC, unnamed, one) == []
+    bare_one = compute("n1", kernel=True, packages=("ceph-common",), files=files)
+    (finding,) = found(cephfs.TOPIC, unnamed, bare_one)
+    assert (finding.code, finding.changes) == ("cephfs.no-keyring", ())
+
+
+def test_who_mounts_by_ceph_fuse_elsewhere_mounts_here_too_where_the_source_names_nobody() -> None:
+    declared = cluster({"path": PATH, "type": "cephfs", "source": "mon1,mon2:/nova"})
+    ready_one = fuse_host(f'shared_filesystems = [ "{PATH}" ]\n', kernel=False)
+    new = compute("n2", kernel=False, packages=("ceph-fuse",))
+    findings = both(ready_one, new, on=declared)
+    assert codes(findings) == ["fuse-not-shared n2", "no-conf n2", "not-mounted n2"]
+    after = with_files(findings, ready_one, new)[1]
+    line = f"none {PATH} fuse.ceph ceph.id=compute,ceph.client_mountpoint=/nova,_netdev,nofail 0 0\n"
+    assert after.text("/etc/fstab") == line
+
+
+def test_hosts_of_both_clients_are_told_apart_mounted_or_not() -> None:
+    fuse = fuse_host(f'shared_filesystems = [ "{PATH}" ]\n', kernel=False)
+    mount = KERNEL.model_copy(update={"source": f"compute@{FSID}.disks=/nova"})
+    files = {"/etc/ceph/ceph.conf": CONF, "/etc/fstab": f"{mount.source} {PATH} ceph noatime,_netdev,nofail 0 0\n"}
+    mounted = compute("n2", kernel=None, packages=("ceph-common",), mount=mount, files=files, key=True)
+    (finding,) = both(fuse, mounted)
+    assert (finding.code, finding.host, finding.changes) == ("cephfs.two-clients", "n1", ())
+    for kernel, told in ((True, True), (None, False)):
+        other = compute("n2", kernel=kernel, packages=("ceph-common",), files=files, key=True)
+        assert ("two-clients n1" in codes(both(fuse, other))) is told

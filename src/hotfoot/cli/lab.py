@@ -96,7 +96,7 @@ def up(
     transport: Annotated[str, typer.Option(help="How libvirt is reached: tls, ssh or tcp.")] = "tls",
     storage: Annotated[
         str,
-        typer.Option(help="glusterfs, nfs, ceph, iscsi or none [default: nfs where the kernel has it]."),
+        typer.Option(help="glusterfs, nfs, cephfs, ceph, iscsi or none [default: nfs where the kernel has it]."),
     ] = "",
     link_rate: Annotated[str, typer.Option(help="Speed of each host's link, such as 200mbit.")] = "1gbit",
     memory: MemoryOption = 256,

@@ -94,6 +94,7 @@ def _storage(document: Document) -> Iterator[Mistake]:
             yield Mistake(line, f"storage {storage.path} is declared twice, first in line {first[storage.path]}")
         first.setdefault(storage.path, line)
         yield from _served(document, index, storage)
+        yield from _of_cephfs(document, index, storage)
 
 
 _SERVERS = {"nfs": (1,), "glusterfs": (1, 3)}
@@ -126,6 +127,17 @@ def _served(document: Document, index: int, storage: Storage) -> Iterator[Mistak
         yield mistake("servers", f"must be {wanted} for {storage.type}, not {len(storage.servers)}")
     if numbers is not None and _overlap(storage.folder, storage.path):
         yield mistake("folder", f"{storage.folder} must not be, hold or lie in the path {storage.path} itself")
+
+
+def _of_cephfs(document: Document, index: int, storage: Storage) -> Iterator[Mistake]:
+    for key, given in (("keyring", storage.keyring), ("monitors", storage.monitors)):
+        place = ("storage", index, key)
+        name = place_name(document, place)
+        if given and storage.type != "cephfs":
+            yield Mistake(document.line(place), f"{name} is only for cephfs, but the type is {storage.type}")
+        elif given and key == "keyring" and "@" not in (storage.source or ""):
+            said = "needs a source that names the user, such as compute@FSID.NAME=/PATH"
+            yield Mistake(document.line(place), f"{name} {said}")
 
 
 def _policies(document: Document) -> Iterator[Mistake]:

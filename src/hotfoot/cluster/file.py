@@ -112,6 +112,9 @@ def _missing_files(cluster: Cluster, document: Document, *, certificates: bool) 
         yield from _missing_ssh_files(host.ssh, ("hosts", index, "ssh"), document)
     if cluster.ceph is not None and cluster.ceph.keyring is not None:
         yield from _missing_secret(cluster.ceph.keyring, ("ceph", "keyring"), document)
+    for index, storage in enumerate(cluster.storage):
+        if storage.keyring is not None:
+            yield from _missing_secret(storage.keyring, ("storage", index, "keyring"), document)
     if cluster.openstack is not None and cluster.openstack.clouds_file is not None:
         yield from _missing_clouds(cluster.openstack.clouds_file, document)
     for index, iscsi in enumerate(cluster.iscsi):

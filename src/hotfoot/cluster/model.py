@@ -116,6 +116,14 @@ class Storage(_Section):
         default="/srv/hotfoot/instances", description="Where the servers keep it: the export, or GlusterFS's brick."
     )
     volume: Name = Field(default="instances", description="Name of the GlusterFS volume.")
+    keyring: LocalPath | None = Field(
+        default=None,
+        description="CephFS: keyring on this machine with the key of the user that the source names, readable by "
+        "nobody else, relative to this file's folder; `hotfoot prepare` gives the key to the hosts.",
+    )
+    monitors: tuple[Address, ...] = Field(
+        default=(), description="CephFS: addresses of the monitors, for /etc/ceph/ceph.conf of hosts that have none."
+    )
 
     @property
     def mount_source(self) -> str | None:

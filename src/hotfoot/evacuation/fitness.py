@@ -8,7 +8,7 @@ from defusedxml.ElementTree import fromstring
 
 from hotfoot.inventory import Disk, Instance
 from hotfoot.migration.facts import DeclaredStorage, FileSight, HostFiles
-from hotfoot.migration.sharing import SHARED_FS, Sharing, judge
+from hotfoot.migration.sharing import Sharing, is_shared, judge
 
 
 def on_shared_storage(sights: Sequence[HostFiles]) -> Mapping[str, FileSight]:
@@ -19,7 +19,7 @@ def on_shared_storage(sights: Sequence[HostFiles]) -> Mapping[str, FileSight]:
     found: dict[str, FileSight] = {}
     for files in sights:
         for path, sight in files.files.items():
-            if sight.exists and (sight.wwid or sight.fs_type in SHARED_FS):
+            if sight.exists and (sight.wwid or is_shared(sight)):
                 found.setdefault(path, sight)
     return found
 

@@ -16,7 +16,6 @@ from hotfoot.inventory import Inventory
 from hotfoot.journal.definitions import Definitions
 from hotfoot.journal.entries import now_ms
 from hotfoot.journal.plan_record import PlanRecord
-from hotfoot.journal.plans import busy
 from hotfoot.migration.whole_cluster import take
 from hotfoot.placement.course import Course, Step, StepState
 from hotfoot.placement.plan import Plan
@@ -69,10 +68,7 @@ class DeadSite(Site):
 
     async def first_evacuation(self, wish: Wish) -> Evacuation:
         """Do what ``first_plan`` does, and return what it was planned from too."""
-        held = await asyncio.to_thread(self.plans.held, self.cluster)
-        for host in sorted(self.dead_names):
-            if host in held:
-                raise busy(host, held[host])
+        await self.check_free(sorted(self.dead_names))
         if not await asyncio.to_thread(self.definitions.kept, self.cluster):
             raise HotfootError(
                 f"The journal {self.place.name} keeps no definition of an instance, so that none can be started:"
@@ -148,7 +144,7 @@ class DeadSite(Site):
 
     @property
     def _living(self) -> tuple[str, ...]:
-        return tuple(host for host in self.hosts if host not in self.dead_names)
+        return tuple(host for host in self.hosts or () if host not in self.dead_names)
 
     async def _look_at_the_end(self) -> Inventory:
         """Look where all is, with what was not started on the dead hosts. Never raises for what a host says."""

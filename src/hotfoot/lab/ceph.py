@@ -1,7 +1,8 @@
-"""The lab's Ceph: a real monitor and OSD apart from the hosts, as an operator's cluster is, and disks in its pool.
+"""The lab's Ceph: a real monitor and OSD apart from the hosts, as an operator's cluster is.
 
-Its processes live in the lab's own namespaces beside the hosts, at an address of their own on the management network,
-and end with the lab. Debian 13's manager cannot load its modules, and RBD needs none, so that there is none.
+It has either a pool for disks (RBD), or a file system with a metadata server (CephFS). Its processes live in the lab's
+own namespaces beside the hosts, at an address of their own on the management network, and end with the lab. Debian
+13's manager cannot load its modules, and neither needs it, so that there is none.
 """
 
 from __future__ import annotations
@@ -18,21 +19,39 @@ from uuid import UUID, uuid5
 from hotfoot.lab import ceph_image, namespaces, store
 from hotfoot.lab.command import LabError, run
 from hotfoot.lab.namespaces import host_argv
-from hotfoot.lab.spec import Lab, LabHost, LabInstance
+from hotfoot.lab.spec import INSTANCES_PATH, Lab, LabHost, LabInstance
 
 POOL = "vms"
+FILE_SYSTEM = "instances"
+"""Of the same name is the folder in it that hosts mount: of 4 GiB, by a quota."""
 USER = "libvirt"
+"""QEMU's, of disks in the pool."""
+MOUNTER = "compute"
+"""That of the hosts which mount the file system."""
 KEYRING = f"ceph/ceph.client.{USER}.keyring"
-"""On the controller, relative to the lab's folder: the only key that leaves the cluster."""
-_CAPS = {
+"""On the controller, relative to the lab's folder: the only key that leaves a cluster with a pool."""
+MOUNTER_KEYRING = f"ceph/ceph.client.{MOUNTER}.keyring"
+"""The same of one with a file system."""
+_CLUSTER_CAPS = {
     "mon.": {"mon": "allow *"},
-    "client.admin": {"mon": "allow *", "mgr": "allow *", "osd": "allow *"},
+    "client.admin": {"mon": "allow *", "mgr": "allow *", "osd": "allow *", "mds": "allow *"},
     "osd.0": {"mon": "allow profile osd", "mgr": "allow profile osd", "osd": "allow *"},
+}
+_POOL_CAPS = {
     # As Ceph's "Block Devices and OpenStack" gives them: older ones leave images locked after a crash.
     f"client.{USER}": {
         "mon": "profile rbd",
         "osd": f"profile rbd pool={POOL}",
         "mgr": f"profile rbd pool={POOL}",
+    },
+}
+_FILE_SYSTEM_CAPS = {
+    "mds.a": {"mon": "allow profile mds", "mgr": "allow profile mds", "osd": "allow *", "mds": "allow *"},
+    # As `ceph fs authorize` gives them.
+    f"client.{MOUNTER}": {
+        "mon": f"allow r fsname={FILE_SYSTEM}",
+        "mds": f"allow rw fsname={FILE_SYSTEM}",
+        "osd": f"allow rw tag cephfs data={FILE_SYSTEM}",
     },
 }
 _START_TIMEOUT_S = 120
@@ -54,7 +73,7 @@ def fsid(lab: Lab) -> UUID:
 
 
 def start(lab: Lab, say: Callable[[str], None]) -> None:
-    """Start the cluster beside the hosts, and wait until it serves its pool; raises LabError where it does not."""
+    """Start the cluster beside the hosts, and wait until it serves; raises LabError where it does not."""
     image = ceph_image.ensure(say)
     _write_keys(lab)
     say("starting a Ceph cluster beside the hosts")
@@ -63,7 +82,8 @@ def start(lab: Lab, say: Callable[[str], None]) -> None:
     run([*net, "ip", "address", "add", f"{address(lab)}/24", "dev", "mgmt"])
     with as_file(files("hotfoot.lab") / "host" / "ceph.sh") as script:
         argv = ["nsenter", "-t", lab.supervisor_pid, "--mount", "--net", "--pid", "--", "sh", script]
-        argv += [image, folder / "disks" / "ceph", folder / "ceph", POOL]
+        argv += [image, folder / "disks" / "ceph", folder / "ceph"]
+        argv += ["cephfs", FILE_SYSTEM] if lab.storage == "cephfs" else ["rbd", POOL]
         outer = namespaces.spawn([str(word) for word in argv], lab.name, folder / "log" / "ceph.log")
         _wait(lab, outer)
 
@@ -87,13 +107,42 @@ def cluster_lines(lab: Lab) -> list[str]:
     ]
 
 
-def join(lab: Lab, host: LabHost) -> None:
-    """Make a running host a client of the cluster, as ``hotfoot prepare`` would."""
-    keyring = (store.folder_of(lab.name) / KEYRING).read_text()
+def storage_words(lab: Lab) -> str:
+    """Return what the lab's cluster file says of the file system beside its path and type."""
+    source = f"{MOUNTER}@{fsid(lab)}.{FILE_SYSTEM}=/{FILE_SYSTEM}"
+    return f"source: '{source}',\n     keyring: {MOUNTER_KEYRING}, monitors: [{address(lab)}]"
+
+
+def file_system_entry() -> str:
+    """Return the first four fields of the line in /etc/fstab that mounts the file system on a host, by ceph-fuse."""
+    options = f"ceph.id={MOUNTER},ceph.client_fs={FILE_SYSTEM},ceph.client_mountpoint=/{FILE_SYSTEM},_netdev,nofail"
+    return f"none {INSTANCES_PATH} fuse.ceph {options}"
+
+
+def join_file_system(lab: Lab, host: LabHost) -> None:
+    """Make a running host ready to mount the file system, as ``hotfoot prepare`` would.
+
+    libvirt is told that what lies there is shared: it does not know ceph-fuse.
+    """
+    _give_key(lab, host, MOUNTER_KEYRING, "0600")
+    told = f'shared_filesystems = [ "{INSTANCES_PATH}" ]'
+    script = 'grep -qxF "$1" "$2" || echo "$1" >> "$2"; systemctl try-restart libvirtd'
+    run([*host_argv(lab, host), "sh", "-c", script, "sh", told, "/etc/libvirt/qemu.conf"])
+
+
+def _give_key(lab: Lab, host: LabHost, relative: str, mode: str) -> str:
+    """Write a client's configuration and keyring on a host; return the keyring's text."""
+    keyring = (store.folder_of(lab.name) / relative).read_text()
     write = 'mkdir -p /etc/ceph && umask 077 && cat > "$1" && chmod "$2" "$1"'
+    for path, of, text in (("ceph.conf", "0644", _client_conf(lab)), (Path(relative).name, mode, keyring)):
+        run([*host_argv(lab, host), "sh", "-c", write, "sh", f"/etc/ceph/{path}", of], stdin=text)
+    return keyring
+
+
+def join(lab: Lab, host: LabHost) -> None:
+    """Make a running host a client of the cluster's pool, as ``hotfoot prepare`` would."""
+    keyring = _give_key(lab, host, KEYRING, "0640")
     inside = host_argv(lab, host)
-    for path, mode, text in (("ceph.conf", "0644", _client_conf(lab)), (Path(KEYRING).name, "0640", keyring)):
-        run([*inside, "sh", "-c", write, "sh", f"/etc/ceph/{path}", mode], stdin=text)
     xml = f"<secret ephemeral='no' private='yes'><uuid>{secret(lab)}</uuid><usage type='ceph'>"
     xml += f"<name>client.{USER}</name></usage></secret>"
     run([*inside, "virsh", "-q", "secret-define", "/dev/stdin"], stdin=xml)
@@ -129,13 +178,16 @@ def _write_keys(lab: Lab) -> None:
     """Draw all keys of the cluster; that of the hosts' user lies where the cluster file says, for root alone."""
     folder = store.folder_of(lab.name) / "ceph"
     folder.mkdir(mode=0o700)
-    keys = {entity: _new_key() for entity in _CAPS}
+    of_files = lab.storage == "cephfs"
+    user, keyring = (MOUNTER, MOUNTER_KEYRING) if of_files else (USER, KEYRING)
+    given = _CLUSTER_CAPS | (_FILE_SYSTEM_CAPS if of_files else _POOL_CAPS)
+    keys = {entity: _new_key() for entity in given}
     everything = "".join(
         f"[{entity}]\n\tkey = {keys[entity]}\n" + "".join(f'\tcaps {kind} = "{caps}"\n' for kind, caps in of.items())
-        for entity, of in _CAPS.items()
+        for entity, of in given.items()
     )
-    own = f"[client.{USER}]\n\tkey = {keys[f'client.{USER}']}\n"
-    for name, text in (("keyring", everything), (Path(KEYRING).name, own), ("ceph.conf", _server_conf(lab))):
+    own = f"[client.{user}]\n\tkey = {keys[f'client.{user}']}\n"
+    for name, text in (("keyring", everything), (Path(keyring).name, own), ("ceph.conf", _server_conf(lab))):
         path = folder / name
         path.touch(0o600)
         path.write_text(text)
@@ -161,6 +213,7 @@ osd_crush_chooseleaf_type = 0
 osd_pool_default_size = 1
 osd_pool_default_min_size = 1
 osd_pool_default_pg_autoscale_mode = off
+memstore_device_bytes = 4294967296
 mon_allow_pool_size_one = true
 mon_warn_on_pool_no_redundancy = false
 auth_allow_insecure_global_id_reclaim = false

@@ -10,7 +10,7 @@ from hotfoot.lab.cache import Kept, built_once, version_of
 from hotfoot.lab.command import run
 from hotfoot.lab.image import SUITE
 
-PACKAGES = ("ceph-mon", "ceph-osd", "ceph-common")
+PACKAGES = ("ceph-mon", "ceph-osd", "ceph-mds", "ceph-fuse", "ceph-common")
 _FORMAT = "1"
 
 
@@ -20,7 +20,7 @@ def ensure(say: Callable[[str], None]) -> Path:
     Raises LabError with the reason if it cannot be built.
     """
     version = version_of(" ".join([_FORMAT, SUITE, *PACKAGES]))
-    kept = Kept("ceph", version, "Ceph's image", "Debian 13 with a monitor and an OSD")
+    kept = Kept("ceph", version, "Ceph's image", "Debian 13 with a monitor, an OSD and a metadata server")
     return built_once(kept, _build, say) / "root"
 
 

@@ -7,7 +7,14 @@ from hotfoot.lab.bare import MIGRATION_USER, servers_of
 from hotfoot.lab.openstack_config import CLOUD, CLOUDS_FILE
 from hotfoot.lab.spec import BRICK, INSTANCES_PATH, Lab
 
-_STORAGE_TYPES = {"glusterfs": "glusterfs", "nfs": "nfs", "ceph": "local", "iscsi": "local", "none": "local"}
+_STORAGE_TYPES = {
+    "glusterfs": "glusterfs",
+    "nfs": "nfs",
+    "cephfs": "cephfs",
+    "ceph": "local",
+    "iscsi": "local",
+    "none": "local",
+}
 
 
 def cluster_text(lab: Lab) -> str:
@@ -19,6 +26,8 @@ def cluster_text(lab: Lab) -> str:
     served = ""
     if lab.bare and lab.storage in ("glusterfs", "nfs"):
         served = f", servers: [{', '.join(servers_of(lab))}], folder: {BRICK}"
+    elif lab.storage == "cephfs":
+        served = f",\n     {ceph.storage_words(lab)}"
     lines = [
         f"# Lab {lab.name}, written by `hotfoot lab up`; gone with `hotfoot lab down --name {lab.name}`.",
         f"name: {lab.name}",

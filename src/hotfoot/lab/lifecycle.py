@@ -19,6 +19,7 @@ from hotfoot.errors import ExitStatus
 from hotfoot.lab import (
     accelerator,
     ceph,
+    ceph_layer,
     image,
     instances,
     iscsi,
@@ -103,7 +104,8 @@ def up(
             ExitStatus.USAGE,
         )
     openstack_cloud.refuse(openstack, fake_hosts, storage_kind, other=bare or vm or cpu_differs)
-    own_kind = vm_host.obstacles(name, host_count) if vm else [storage.obstacle(storage_kind)]
+    machines = [*vm_host.obstacles(name, host_count), storage.machines_obstacle(storage_kind)] if vm else []
+    own_kind = machines or [storage.obstacle(storage_kind)]
     for obstacle in (*machine.obstacles(), *own_kind):
         if obstacle:
             raise LabError(f"This machine cannot run the lab: {obstacle}.", ExitStatus.REFUSED)
@@ -111,6 +113,7 @@ def up(
     virtual = vm_image.ensure(picture, say) if vm else None
     if openstack:
         openstack_image.ensure(say)
+    ceph_layer.ensure(picture, storage_kind, say)
     with store.lock(f"up-{name}"):
         _refuse_if_running(name)
         down(name)
@@ -193,7 +196,7 @@ def _start(
         lab = lab.model_copy(update=fresh)
         store.save(lab)
         network.build(supervisor, number)
-    if lab.storage == "ceph":
+    if lab.storage in ("cephfs", "ceph"):
         ceph.start(lab, say)
     if lab.storage == "iscsi":
         iscsi.start(lab, picture.root, say)
@@ -236,8 +239,9 @@ def _start(
 def _boot(lab: Lab, host: LabHost, picture: image.Image) -> LabHost:
     folder = store.folder_of(lab.name)
     programs = openstack_image.programs() if lab.openstack else None
+    layer = ceph_layer.cached(picture) if lab.storage == "cephfs" else None
     kvm = lab.accelerator == "kvm"
-    pid = namespaces.start_host(lab.name, lab.supervisor_pid, host, picture.folder, folder, kvm, programs)
+    pid = namespaces.start_host(lab.name, lab.supervisor_pid, host, picture.folder, folder, kvm, programs, layer)
     network.connect(lab.supervisor_pid, host, pid)
     return _shaped(lab, host, pid)
 

@@ -60,10 +60,11 @@ def start_host(
     folder: Path,
     kvm: bool,
     programs: Path | None = None,
+    layer: Path | None = None,
 ) -> int:
     """Start a host's namespaces; return the PID of its first process, which waits for its links, then is systemd.
 
-    ``programs`` is a folder that the host has at /opt/openstack, read only.
+    ``programs`` is a folder that the host has at /opt/openstack, read only; ``layer`` lies above the image's root.
     """
     cgroup = host_cgroup(lab_name, host.name)
     cgroup.mkdir(exist_ok=True)
@@ -79,6 +80,7 @@ def start_host(
             host.name,
             "yes" if kvm else "no",
             programs or "",
+            layer or "",
         ]
         outer = spawn([str(word) for word in argv], lab_name, log)
         return wait_for_descendant(outer, generations=2, log=log)

@@ -18,7 +18,7 @@ from hotfoot.errors import ExitStatus, HotfootError
 from hotfoot.lab.accelerator import Accelerator
 
 Transport = Literal["tls", "ssh", "tcp"]
-Storage = Literal["glusterfs", "nfs", "ceph", "iscsi", "none"]
+Storage = Literal["glusterfs", "nfs", "cephfs", "ceph", "iscsi", "none"]
 
 INSTANCES_PATH = "/var/lib/nova/instances"
 BRICK = "/srv/brick/instances"

@@ -1,4 +1,4 @@
-"""The lab's shared storage, real: a GlusterFS volume or a kernel NFS export, mounted on every host."""
+"""The lab's shared storage, real: a GlusterFS volume, a kernel NFS export or CephFS, mounted on every host."""
 
 from __future__ import annotations
 
@@ -22,14 +22,20 @@ _PING_TIMEOUT_S = 5
 
 def obstacle(storage: Storage) -> str | None:
     """Return why this machine cannot have that storage, None if it can."""
-    if storage == "glusterfs" and not _kernel_has({"fuse"}, ["fuse"]):
-        return "GlusterFS needs FUSE, which this kernel lacks; use --storage none"
+    if storage in ("glusterfs", "cephfs") and not _kernel_has({"fuse"}, ["fuse"]):
+        title = "GlusterFS" if storage == "glusterfs" else "CephFS"
+        return f"{title} needs FUSE, which this kernel lacks; use --storage none"
     if storage == "nfs" and not _kernel_has({"nfs4", "nfsd"}, ["nfsd", "nfsv4"]):
         return (
             "kernel NFS needs the kernel's NFS server and client (modules nfsd and nfsv4), which are not there; "
             "use --storage glusterfs, or --hosts vm, whose own kernel has them"
         )
     return None
+
+
+def machines_obstacle(storage: Storage) -> str | None:
+    """Return why hosts that are virtual machines cannot have that storage, None if they can."""
+    return "virtual machines have no ceph-fuse; leave out --hosts vm" if storage == "cephfs" else None
 
 
 def default_storage() -> Storage:
@@ -65,6 +71,10 @@ def prepare(lab: Lab) -> None:
     elif lab.storage == "nfs":
         _export(lab, lab.hosts[0])
         entry = nfs_mount(lab)
+    elif lab.storage == "cephfs":
+        for host in lab.hosts:
+            ceph.join_file_system(lab, host)
+        entry = ceph.file_system_entry()
     else:
         for host in lab.hosts:
             _on(lab, host, "chown", "libvirt-qemu:kvm", INSTANCES_PATH)
@@ -75,6 +85,8 @@ def prepare(lab: Lab) -> None:
         return
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda host: _mount(lab, host, entry), lab.hosts))
+    if lab.storage == "cephfs":  # the folder is the cluster's, and belongs to root
+        _on(lab, lab.hosts[0], "chown", "libvirt-qemu:kvm", INSTANCES_PATH)
 
 
 def _mount(lab: Lab, host: LabHost, entry: str) -> None:
@@ -91,7 +103,7 @@ def mount_again(lab: Lab, host: LabHost, timeout_s: float = 30) -> None:
     A volume with two of its three bricks lost has no quorum: then the first of them to start waits here in vain.
     A mount that works again by itself is left alone, since instances may have files open on it.
     """
-    if lab.storage not in ("glusterfs", "nfs"):
+    if lab.storage not in ("glusterfs", "nfs", "cephfs"):
         return
     works = f"findmnt -n {INSTANCES_PATH} >/dev/null && stat {INSTANCES_PATH}/. >/dev/null 2>&1"
     script = (

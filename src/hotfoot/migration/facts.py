@@ -17,11 +17,14 @@ class FileSight:
     fs_type: str = ""
     """As in /proc/mounts: ``ext4``, ``nfs4``, ``fuse.glusterfs`` ..."""
     mount_source: str = ""
-    """What is mounted: ``/dev/sda1``, ``server:/export`` ..."""
+    """What is mounted: ``/dev/sda1``, ``server:/export`` ...; of ceph-fuse ``CLUSTER-ID/POOL`` of a file,
+    ``CLUSTER-ID/`` of a folder, nothing where it does not tell."""
     free_bytes: int = 0
     """Room left in that file system for unprivileged programs."""
     wwid: str = ""
     """World-wide name or serial of a block device; empty when it has none, or the path is a file."""
+    told_shared: bool = False
+    """Whether libvirt there was told that the path is shared (``shared_filesystems`` of its qemu.conf)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from hotfoot.cloud.protocol import Cloud
 from hotfoot.errors import ExitStatus, HotfootError
@@ -19,6 +20,9 @@ from hotfoot.migration.preflight import Verdict, check_inventory, check_pair, re
 from hotfoot.migration.prober import reachable
 from hotfoot.migration.selection import check_host, find_instance
 from hotfoot.migration.survey import Survey
+
+if TYPE_CHECKING:
+    from hotfoot.placement.declared import Declared
 
 REACHABLE_TIMEOUT_S = 0.6
 """Both ways together; an instance that answers does so in milliseconds."""
@@ -36,6 +40,10 @@ class Request:
     """Those of single instances, by name or UUID, in place of ``options``."""
     watch_address: str | None = None
     storage: tuple[DeclaredStorage, ...] = ()
+    rules: Declared | None = None
+    """Of the cluster file; None where it has none, or where a plan has respected them."""
+    ignore_rules: bool = False
+    """Whether a destination that was asked for is taken although a rule forbids it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +130,18 @@ async def _prepare(
 async def _judge(
     cloud: Cloud, inventory: Inventory, instance: Instance, request: Request, out: Awaitable[Mapping[str, str]]
 ) -> tuple[Verdict, tuple[tuple[str, str], ...]]:
+    forbidden = _forbidden(inventory, instance, request)
     if request.destination is not None:
         obstacles = check_inventory(inventory, instance, request.destination)
         if obstacles and not _worth_a_look(inventory, instance, request.destination):
             return refuse(instance, request.destination, obstacles), ()
         verdict = await _examine(cloud, inventory, instance, request, request.destination)
+        verdict = _under_rules(verdict, request, forbidden)
         told = (await out).get(request.destination)
         return (replace(verdict, remarks=(*verdict.remarks, told)) if told else verdict), ()
     if not instance.movable:
         return refuse(instance, "", check_inventory(inventory, instance, instance.host)[:1]), ()
-    candidates = rank(inventory, instance, await out)
+    candidates = rank(inventory, instance, {**forbidden, **await out})
     passed_over = list(candidates.passed_over)
     for name in candidates.names:
         verdict = await _examine(cloud, inventory, instance, request, name)
@@ -155,6 +165,11 @@ async def _judge_by_nova(
         return refuse(instance, destination, (str(error),)), ()
     assert facts.nova is not None
     verdict = check_nova(inventory, instance, destination, facts.nova, _options(request, instance))
+    forbidden = _forbidden(inventory, instance, request)
+    verdict = _under_rules(verdict, request, forbidden)
+    if not destination and forbidden:
+        unknown = f"Nova's scheduler does not know the rules of the cluster file. {' '.join(forbidden.values())}"
+        verdict = replace(verdict, remarks=(*verdict.remarks, unknown))
     hosts_out = await out
     told = hosts_out.get(destination)
     if told is None and not destination and hosts_out:
@@ -175,6 +190,25 @@ async def places_by_nova(cloud: Cloud, wanted: str, options: MigrationOptions) -
     assert facts is not None
     others = [host.name for host in inventory.hosts if host.name != instance.host]
     return instance, tuple(check_nova(inventory, instance, name, facts, options) for name in others)
+
+
+def _forbidden(inventory: Inventory, instance: Instance, request: Request) -> Mapping[str, str]:
+    """Return the hosts that a rule forbids, each with the sentence about it."""
+    if request.rules is None:
+        return {}
+    from hotfoot.placement.forbidden import forbidden_hosts
+
+    return forbidden_hosts(request.rules, inventory, instance.uuid)
+
+
+def _under_rules(verdict: Verdict, request: Request, forbidden: Mapping[str, str]) -> Verdict:
+    told = forbidden.get(verdict.destination)
+    if told is None:
+        return verdict
+    if request.ignore_rules:
+        return replace(verdict, remarks=(*verdict.remarks, f"{told} It goes there because of --ignore-rules."))
+    obstacle = f"{told} --ignore-rules moves it there nevertheless."
+    return replace(verdict, obstacles=(*verdict.obstacles, obstacle), order=None)
 
 
 def _options(request: Request, instance: Instance) -> MigrationOptions:

@@ -12,6 +12,8 @@ from hotfoot.migration.facts import DeclaredStorage, FileSight
 
 SHARED_FS = frozenset({"nfs", "nfs4", "fuse.glusterfs", "ceph", "ocfs2", "gfs2"})
 """File systems that libvirt itself takes for shared (virFileIsSharedFS)."""
+CEPH_FUSE = "fuse.ceph-fuse"
+"""A file system that hosts share, and that libvirt takes for shared where it was told so."""
 LOCAL_FS = frozenset(
     {
         "ext2",
@@ -51,6 +53,17 @@ class DiskSharing:
     why: str
 
 
+def is_shared(sight: FileSight) -> bool:
+    """Whether a path lies on a file system that hosts share, and that libvirt takes for it."""
+    return sight.fs_type in SHARED_FS or (sight.fs_type == CEPH_FUSE and sight.told_shared)
+
+
+def place_of(sight: FileSight) -> tuple[str, str]:
+    """Return by type and source which file system a path is on; of ceph-fuse the cluster, which folders tell too."""
+    source = sight.mount_source
+    return sight.fs_type, source.partition("/")[0] if sight.fs_type == CEPH_FUSE else source
+
+
 def judge(
     disk: Disk,
     at_source: FileSight | None,
@@ -77,8 +90,15 @@ def judge(
 
 def _files(source: FileSight, destination: FileSight) -> tuple[Sharing, str]:
     same_inode = destination.exists and source.inode == destination.inode
-    source_shared, destination_shared = source.fs_type in SHARED_FS, destination.fs_type in SHARED_FS
-    if source_shared != destination_shared and same_inode:
+    if source.fs_type == destination.fs_type == CEPH_FUSE:
+        for sight, where in ((source, "source"), (destination, "destination")):
+            if not sight.told_shared:
+                return Sharing.UNKNOWN, f"on ceph-fuse, and libvirt at the {where} is not told that this is shared"
+            if not place_of(sight)[1]:
+                return Sharing.UNKNOWN, f"on ceph-fuse, which at the {where} does not tell of which cluster it is"
+    source_shared, destination_shared = is_shared(source), is_shared(destination)
+    two_clients = {source.fs_type, destination.fs_type} == {"ceph", CEPH_FUSE}
+    if (source_shared != destination_shared or two_clients) and same_inode:
         return (
             Sharing.SAME_BY_TWO_WAYS,
             f"{source.fs_type} on one host and {destination.fs_type} on the other",
@@ -108,8 +128,14 @@ def _same_export(source: FileSight, destination: FileSight) -> bool:
 
     NFS: server and export must agree to the letter, since a replica of an export has the same inode numbers.
     GlusterFS and Ceph: any server leads to the same volume, so that only the volume or path counts. OCFS2 and
-    GFS2: the device has its own name on each host, and the inode decides.
+    GFS2: the device has its own name on each host, and the inode decides. ceph-fuse: the cluster must be the same, and
+    of two files the pool, since two file systems of one cluster have the same inode numbers.
     """
+    if source.fs_type == CEPH_FUSE:
+        (cluster, _, pool), (other, _, other_pool) = (
+            each.mount_source.partition("/") for each in (source, destination)
+        )
+        return cluster == other and (pool == other_pool or "" in (pool, other_pool))
     if source.fs_type in ("ocfs2", "gfs2"):
         return True
     if source.fs_type in ("nfs", "nfs4"):

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from hotfoot.cloud.protocol import MemoryTouched, Offer, Survey, Usage
 from hotfoot.errors import HotfootError
@@ -15,6 +15,7 @@ from hotfoot.inventory import Host, Instance, Inventory
 from hotfoot.migration.facts import DeclaredStorage
 from hotfoot.migration.survey import memory_used
 from hotfoot.placement.from_inventory import HostSeen, InstanceSeen, Sight, copied_disks, paths_to_look_at, snapshot_of
+from hotfoot.placement.from_nova import NovaSight, WrittenDown, snapshot_by_nova
 from hotfoot.placement.snapshot import Snapshot
 
 Told = TypeVar("Told")
@@ -61,6 +62,43 @@ async def take(
         taken_at=taken_at,
     )
     return snapshot_of(replace(sight, instances=await _with_disks(cloud, sight))), inventory
+
+
+class NovaSurvey(Survey, Protocol):
+    """What a look at a whole OpenStack cloud asks."""
+
+    async def written_down(self, inventory: Inventory) -> WrittenDown:
+        """Return what Placement and Nova's aggregates say beside the inventory. Raises HotfootError."""
+
+
+async def take_by_nova(cloud: NovaSurvey, trial: Trial | None = None) -> tuple[Snapshot, Inventory]:
+    """Do what ``take`` does for an OpenStack cloud: where instances may be, Nova and Placement say.
+
+    Loads, what a migration sends, and links are measured where hosts can be asked. Raises HotfootError.
+    """
+    taken_at = datetime.now(UTC).isoformat(timespec="seconds")
+    inventory = await cloud.look()
+    up = [host.name for host in inventory.hosts if host.answers]
+    jobs, written, used, touched, links = await asyncio.gather(
+        cloud.jobs(),
+        cloud.written_down(inventory),
+        _joined(cloud.usage(host, PERIOD_S) for host in up),
+        _joined(cloud.touched(host, _running(inventory, host)) for host in up),
+        _links(cloud, up, trial),
+    )
+    sight = NovaSight(
+        inventory=inventory,
+        written=written,
+        measured={
+            one.uuid: _measured(one, used.get(one.uuid), touched.get(one.uuid))
+            for one in inventory.instances
+            if one.movable
+        },
+        links=links,
+        moving=frozenset(uuid for _, uuid, _ in jobs),
+        taken_at=taken_at,
+    )
+    return snapshot_by_nova(sight), inventory
 
 
 def _running(inventory: Inventory, host: str) -> list[Instance]:

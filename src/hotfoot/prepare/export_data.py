@@ -31,7 +31,8 @@ sums() { (cd "$path" && find . -type f -print0 | sort -z | xargs -0r sha256sum -
 
 [ "$(findmnt -snlo SOURCE "$path")" = "$source" ] || fail "/etc/fstab does not mount $source on it"
 now=$(findmnt -nlo SOURCE --mountpoint "$path" || :)
-[ "$now" != "$source" ] || exit 0
+case $(findmnt -snlo FSTYPE "$path") in fuse.ceph) shown=ceph-fuse ;; *) shown=$source ;; esac
+[ "$now" != "$shown" ] || exit 0
 [ -z "$now" ] || fail "$now is mounted on it"
 [ -d "$path" ] && [ ! -L "$path" ] || fail "it is no folder"
 [ ! -e "$keep" ] || fail "$keep is there, of an earlier move: look at it and remove it"

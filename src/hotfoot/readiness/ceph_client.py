@@ -29,8 +29,12 @@ def keyring(user: str) -> str:
 def giving_keyring(ceph: Ceph, host: HostFacts) -> Change:
     """Return the change that gives a host the declared user's key, in a keyring that Nova too may read."""
     owner = "root:nova" if runs_nova(host) else "root:root"
-    path, entity = keyring(ceph.user), f"client.{ceph.user}"
-    step = PutKeyring(path=path, file=str(ceph.keyring), entity=entity, mode=0o640, owner=owner)
+    return writing_keyring(ceph.user, str(ceph.keyring), host, mode=0o640, owner=owner)
+
+
+def writing_keyring(user: str, file: str, host: HostFacts, *, mode: int, owner: str) -> Change:
+    """Return the change that gives a host a user's key from a keyring of the controller."""
+    step = PutKeyring(path=keyring(user), file=file, entity=f"client.{user}", mode=mode, owner=owner)
     return Change(host=host.host, phase=Phase.STORAGE, step=step)
 
 
@@ -42,37 +46,42 @@ def giving_secret(ceph: Ceph, host: HostFacts) -> Change:
     return Change(host=host.host, phase=Phase.LIBVIRT, step=step)
 
 
-def judge_client(
-    topic: str, hosts: Sequence[HostFacts], users: Sequence[HostFacts], declared: Ceph | None = None
-) -> Iterator[Finding]:
-    """Return what is wrong with Ceph's client, as findings of ``topic``.
+def without_program(topic: str, host: HostFacts, package: str = PACKAGE) -> Iterator[Finding]:
+    """Return the finding that a host which uses the client's programs does not have them."""
+    if package in host.packages or "packages" in host.failures:
+        return
+    install = Change(host=host.host, phase=Phase.PACKAGES, step=Install(packages=(package,)))
+    yield Finding(
+        code=f"{topic}.no-client",
+        severity=Severity.BLOCKS,
+        host=host.host,
+        what=f"{host.host} has no Ceph client installed.",
+        evidence=f"Package {package} is not installed.",
+        why="Without it the host can neither reach Ceph nor mount CephFS.",
+        remedy=f"Install {package} on {host.host}.",
+        changes=(install,),
+    )
 
-    ``users`` are those of the hosts that use the client's programs and its configuration: QEMU alone needs neither,
-    unless instances leave the monitors to the configuration, which a cluster file that names them asks for.
-    """
-    for host in users:
-        if PACKAGE not in host.packages and "packages" not in host.failures:
-            install = Change(host=host.host, phase=Phase.PACKAGES, step=Install(packages=(PACKAGE,)))
-            yield Finding(
-                code=f"{topic}.no-client",
-                severity=Severity.BLOCKS,
-                host=host.host,
-                what=f"{host.host} has no Ceph client installed.",
-                evidence=f"Package {PACKAGE} is not installed.",
-                why="Without it the host can neither reach Ceph nor mount CephFS.",
-                remedy=f"Install {PACKAGE} on {host.host}.",
-                changes=(install,),
-            )
+
+def judge_access(topic: str, hosts: Sequence[HostFacts]) -> Iterator[Finding]:
+    """Return what is wrong with keyrings that are there, and with the cluster as hosts see it."""
     for host in hosts:
         yield from _keyrings(topic, host)
         yield from _health(topic, host)
-    yield from _conf(topic, hosts, users, declared)
 
 
-def _conf(
-    topic: str, hosts: Sequence[HostFacts], users: Sequence[HostFacts], declared: Ceph | None
+def judge_conf(
+    topic: str,
+    hosts: Sequence[HostFacts],
+    users: Sequence[HostFacts],
+    monitors: Sequence[str] = (),
+    cluster_id: str | None = None,
 ) -> Iterator[Finding]:
-    monitors = declared.monitors if declared is not None else ()
+    """Return what is wrong with the client's configuration, as findings of ``topic``.
+
+    ``users`` are those of the hosts that use it: QEMU alone does not, unless instances leave the monitors to it, which
+    a cluster file that names ``monitors`` asks for. ``cluster_id`` is the cluster's UUID, where that is declared.
+    """
     contents = Counter(text for host in hosts if (text := host.text(CONF)))
     usual = max(contents, key=lambda text: (contents[text], text), default=None)
     ids = Counter(fsid for host in hosts if (fsid := _fsid(host.text(CONF))))
@@ -82,7 +91,7 @@ def _conf(
         if file is None:
             continue
         if not file.exists and (host in users or monitors):
-            text = usual if usual and "@secret:" not in usual else _naming(monitors)
+            text = usual if usual and "@secret:" not in usual else _naming(monitors, cluster_id)
             put = PutFile(path=CONF, content=text) if text else None
             yield Finding(
                 code=f"{topic}.no-conf",
@@ -107,10 +116,11 @@ def _conf(
             )
 
 
-def _naming(monitors: Sequence[str]) -> str:
+def _naming(monitors: Sequence[str], cluster_id: str | None) -> str:
     """Return a configuration that is enough for a client, empty without monitors."""
     places = [f"[{each}]" if ":" in each and is_ip(each) else each for each in monitors]
-    return f"[global]\nmon_host = {','.join(places)}\n" if places else ""
+    known = f"fsid = {cluster_id}\n" if cluster_id else ""
+    return f"[global]\n{known}mon_host = {','.join(places)}\n" if places else ""
 
 
 def _fsid(text: str) -> str | None:

@@ -57,7 +57,10 @@ def judge(cluster: Cluster, facts: Facts) -> Iterable[Finding]:
 
 def _on_hosts(cluster: Cluster, facts: Facts, needed: Mapping[str, _Secret]) -> Iterator[Finding]:
     users = [host for host in facts.hosts if runs_nova(host)]
-    yield from ceph_client.judge_client("ceph_rbd", facts.hosts, users, cluster.ceph)
+    for host in users:
+        yield from ceph_client.without_program("ceph_rbd", host)
+    yield from ceph_client.judge_access("ceph_rbd", facts.hosts)
+    yield from ceph_client.judge_conf("ceph_rbd", facts.hosts, users, cluster.ceph.monitors if cluster.ceph else ())
     for host in facts.hosts:
         yield from _driver(host)
         yield from _keyring(cluster, host, needed)

@@ -295,6 +295,8 @@ class StorageFact(_Fact):
     folders: tuple[FolderFact, ...] = ()
     mounts: tuple[MountFact, ...] = ()
     kernel_filesystems: tuple[str, ...] = ()
+    cephfs_in_kernel: bool | None = None
+    """Whether the running kernel has CephFS, or a module of it; None where it was not asked for."""
     exports: str = ""
     """``exportfs -v`` where an NFS server runs."""
     gluster_peers: str = ""

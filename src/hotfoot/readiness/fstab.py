@@ -78,13 +78,14 @@ def entries_for(facts: HostFacts, path: str) -> tuple[Entry, ...]:
 
 
 def line_for(storage: Storage, host: str, source: str) -> str:
-    """Return the fstab line that a host should have for a shared storage, ``source`` being what is mounted."""
+    """Return the fstab line that a host should have for a shared storage, ``source`` being what is mounted.
+
+    Of CephFS, which has two clients, ``cephfs_mount`` knows it.
+    """
     if storage.type == "nfs":
         return render(source, storage.path, "nfs4", NFS_OPTIONS)
     if storage.type == "glusterfs":
         return _gluster_line(storage, host, source)
-    if storage.type == "cephfs":
-        return render(source, storage.path, "ceph", ("noatime", "_netdev", "nofail"))
     return render(source, storage.path, storage.type, ("noatime", "_netdev", "nofail"))
 
 

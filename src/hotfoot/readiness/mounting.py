@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from hotfoot.cluster import Storage
-from hotfoot.readiness import fstab
+from hotfoot.readiness import cephfs_mount, fstab
 from hotfoot.readiness.change import Change, Command, EditFile, MakeFolder, Mount, Phase
 from hotfoot.readiness.facts import Facts, FolderFact, HostFacts, MountFact
 from hotfoot.readiness.mount_users import changes_to_wait
@@ -40,7 +40,10 @@ def source_of(storage: Storage, facts: Facts) -> str | None:
     seen = Counter(
         mount.source
         for _, folder in looked_at(storage, facts)
-        if (mount := shared_mount(folder, storage)) and mount.target == storage.path
+        if (mount := shared_mount(folder, storage))
+        and mount.target == storage.path
+        # ceph-fuse does not let the kernel know what it has mounted.
+        and mount.source not in cephfs_mount.FUSE_SOURCES
     )
     return max(seen, key=lambda source: (seen[source], source), default=None)
 
@@ -48,15 +51,17 @@ def source_of(storage: Storage, facts: Facts) -> str | None:
 def same_source(storage: Storage, one: str, other: str, facts: Facts) -> bool:
     """Whether two sources name the same file system, as far as names and addresses can tell.
 
-    GlusterFS: any server of the volume gives the same volume. CephFS: monitors may be listed differently. NFS: one
-    server has several names. Devices of OCFS2 and GFS2 are named by each host: taken for the same.
+    GlusterFS: any server of the volume gives the same volume. CephFS: monitors may be listed differently, and
+    ceph-fuse names nothing at all: taken for the same, as the devices of OCFS2 and GFS2, which each host names itself.
+    NFS: one server has several names.
     """
     if one == other or storage.type in ("ocfs2", "gfs2"):
         return True
     if storage.type == "glusterfs":
         return _after_server(one).strip("/") == _after_server(other).strip("/")
     if storage.type == "cephfs":
-        return _cephfs_path(one) == _cephfs_path(other)
+        fuse = cephfs_mount.FUSE_SOURCES
+        return one in fuse or other in fuse or cephfs_mount.read(one).path == cephfs_mount.read(other).path
     if _after_server(one).rstrip("/") != _after_server(other).rstrip("/"):
         return False
     return bool(_server(one, facts) & _server(other, facts))
@@ -114,17 +119,14 @@ def change_at_boot(storage: Storage, host: HostFacts, facts: Facts) -> tuple[Cha
 def boot_line(storage: Storage, host: HostFacts, facts: Facts) -> str | None:
     """Return the line of /etc/fstab that a host should have, None where nobody knows the source.
 
-    A CephFS user is taken from a host that has it mounted already, since the cluster file names none.
+    A CephFS user that the source does not name is taken from a host that has it mounted already.
     """
     source = source_of(storage, facts)
     if source is None:
         return None
-    if storage.type == "cephfs" and "=" not in source:
-        user = _cephfs_user(storage, facts)
-        if user is None:
-            return None
-        options = (f"name={user}", "noatime", "_netdev", "nofail")
-        return fstab.render(source, storage.path, "ceph", options)
+    if storage.type == "cephfs":
+        by_fuse = cephfs_mount.only_by_fuse(host)
+        return cephfs_mount.line_for(storage.path, source, _cephfs_user(storage, facts), by_fuse=by_fuse)
     return fstab.line_for(storage, host.host, source)
 
 
@@ -136,6 +138,8 @@ def _cephfs_user(storage: Storage, facts: Facts) -> str | None:
         for option in mount.options.split(",")
         if option.startswith("name=")
     )
+    at_boot = (boot_entry(host, storage) for host, _ in looked_at(storage, facts))
+    names.update(user for entry in at_boot if entry and (user := entry.option("ceph.id")))
     return max(names, key=lambda name: (names[name], name), default=None)
 
 
@@ -156,7 +160,3 @@ def _server(source: str, facts: Facts) -> set[str]:
             found |= own - {""}
         found.update(host.names.resolved.get(name, ()))
     return found
-
-
-def _cephfs_path(source: str) -> str:
-    return "/" + (source.rpartition("=")[2] if "=" in source else source.rpartition(":")[2]).strip("/")

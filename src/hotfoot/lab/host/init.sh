@@ -1,10 +1,10 @@
 #!/bin/sh
-# First process in a host's new namespaces: init.sh IMAGE DISK FILES NAME KVM(yes|no) PROGRAMS
+# First process in a host's new namespaces: init.sh IMAGE DISK FILES NAME KVM(yes|no) PROGRAMS LAYER
 # IMAGE  the cached image, read only     DISK   this host's own folder on the lab's tmpfs
 # FILES  this host's own files           The rest of the machine is out of reach once pivot_root is done.
-# PROGRAMS  a folder to have at /opt/openstack, or nothing
+# PROGRAMS  a folder to have at /opt/openstack, or nothing     LAYER  what lies above the image's root, or nothing
 set -eu
-image=$1 disk=$2 files=$3 name=$4 kvm=$5 programs=$6
+image=$1 disk=$2 files=$3 name=$4 kvm=$5 programs=$6 layer=$7
 
 mount --make-rprivate /
 mkdir -p "$disk"
@@ -15,7 +15,7 @@ if [ ! -d upper ]; then
     mkdir -p upper/var/lib/hotfoot-lab
     cp "$image/guest/vmlinuz" "$image/guest/initramfs.gz" upper/var/lib/hotfoot-lab/
 fi
-mount -t overlay hotfoot -o "lowerdir=$image/root,upperdir=upper,workdir=work" root
+mount -t overlay hotfoot -o "lowerdir=${layer:+$layer:}$image/root,upperdir=upper,workdir=work" root
 cd root
 
 mount -t proc proc proc

@@ -17,6 +17,7 @@ from hotfoot.prepare.on_host.mounts import (
     mounted_on,
     mounts,
     refuse_if_used,
+    shown_source,
     unmount,
 )
 from hotfoot.prepare.on_host.paths import give_xattrs, xattrs_of
@@ -46,7 +47,7 @@ def move(ledger: Ledger, step: Dict[str, Any]) -> None:
     if entry is None or entry.source != step["source"]:
         raise Trouble("/etc/fstab does not mount {} on {}".format(step["source"], path))
     now = mounted_on(path)
-    if now is not None and now.source.rstrip("/") == entry.source.rstrip("/"):
+    if now is not None and now.source.rstrip("/") == shown_source(entry).rstrip("/"):
         return
     if now is not None:
         raise Trouble("{} is mounted on {}; its data is not on this host".format(now.source, path))

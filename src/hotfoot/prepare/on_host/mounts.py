@@ -12,8 +12,9 @@ from hotfoot.prepare.on_host.systemd import escaped_mount, instances, reload_uni
 MOUNT_S = 120.0
 # Words to mount and systemd, which the kernel does not show in the options of a mount.
 _NOT_SHOWN = re.compile(
-    r"(defaults|auto|noauto|_netdev|nofail|fail|user|users|nouser|owner|group|comment=.*|x-.*|bg|fg|retry=.*)$"
+    r"(defaults|auto|noauto|_netdev|nofail|fail|user|users|nouser|owner|group|comment=.*|x-.*|bg|fg|retry=.*|ceph\..*)$"
 )
+_CEPH_FUSE = "ceph-fuse"
 
 
 class Mounted(NamedTuple):
@@ -85,7 +86,7 @@ def finish(act: Act) -> Optional[str]:
         return None
     source, fs_type, options = before
     entry = entry_of(path)
-    if entry is not None and entry.source == source:
+    if entry is not None and shown_source(entry) == source:
         problem = mount_by_fstab(path)
     else:
         ran = run(["mount", "-t", fs_type, "-o", _given(options), source, path], MOUNT_S)
@@ -177,8 +178,13 @@ def _name_of(pid: int) -> str:
         return "a process"
 
 
+def shown_source(entry: Entry) -> str:
+    """Return the source that the kernel shows of what a line of fstab mounts: ceph-fuse only ever names itself."""
+    return _CEPH_FUSE if entry.fs_type == "fuse.ceph" else entry.source
+
+
 def _as_wanted(now: Mounted, entry: Entry, path: str) -> bool:
-    if now.source.rstrip("/") != entry.source.rstrip("/") or _is_stale(path):
+    if now.source.rstrip("/") != shown_source(entry).rstrip("/") or _is_stale(path):
         return False
     shown = now.options.split(",")
     if ("ro" in shown) != ("ro" in entry.options.split(",")):  # the kernel turns a broken file system read-only

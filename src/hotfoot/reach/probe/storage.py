@@ -112,6 +112,7 @@ def storage(
         "folders": folders,
         "mounts": mounts,
         "kernel_filesystems": [line.split()[-1] for line in text_of("/proc/filesystems").splitlines() if line.strip()],
+        "cephfs_in_kernel": _cephfs_in_kernel(),
         "iscsi_sessions": sorted(map(word_of, matching("/sys/class/iscsi_session/*/targetname"))),
         "iscsi_initiator": _initiator(),
         "block_devices": block_devices(),
@@ -128,6 +129,12 @@ def storage(
             except Failed as failed:
                 failures["storage." + name] = str(failed)
     return told
+
+
+def _cephfs_in_kernel() -> bool:
+    """Tell whether the running kernel has CephFS, or a module of it that a mount would load."""
+    modules = f"/lib/modules/{os.uname().release}/kernel/fs/ceph/ceph.ko*"
+    return "\tceph\n" in text_of("/proc/filesystems") or bool(matching(modules))
 
 
 def _initiator() -> str:
