@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hotfoot.errors import HotfootError
-from hotfoot.prepare.journal import Journal, StepRow, default_path
+from hotfoot.prepare.journal import Journal, StepRow
 
 
 def row(n: int, stage: int = 30, state: str = "done") -> StepRow:
@@ -68,4 +68,4 @@ def test_a_journal_that_cannot_be_used_is_said_in_a_sentence(tmp_path: Path) -> 
 
 def test_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    assert default_path() == tmp_path / "hotfoot" / "journal.sqlite3"
+    assert Journal().path == tmp_path / "hotfoot" / "journal.sqlite3"

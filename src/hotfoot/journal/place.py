@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hotfoot.cluster.journal_url import check_journal_url, without_password
 from hotfoot.errors import ExitStatus, HotfootError
-from hotfoot.prepare.journal import default_path
+from hotfoot.state import state_folder
 
 ENVIRONMENT = "HOTFOOT_JOURNAL"
 _SQLITE = "sqlite:///"
@@ -58,7 +58,7 @@ def place_of(declared: str | None, environ: Mapping[str, str] = os.environ) -> P
     """
     url = environ.get(ENVIRONMENT) or declared
     if not url:
-        return Place(file=default_path().with_name("migrations.sqlite3"))
+        return Place(file=state_folder() / "migrations.sqlite3")
     try:
         check_journal_url(url)
     except ValueError as error:

@@ -6,7 +6,6 @@ says where to look, and a lost one can be done without, but for what a run wrote
 
 from __future__ import annotations
 
-import os
 import secrets
 import sqlite3
 import string
@@ -17,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hotfoot.errors import HotfootError
+from hotfoot.state import state_folder
 
 _VERSION = 1
 _TABLES = """
@@ -75,21 +75,11 @@ class Declaration:
     new_sha256: str
 
 
-def default_path() -> Path:
-    """Return where the journal lies: ``$XDG_STATE_HOME/hotfoot``, of root /var/lib/hotfoot/controller."""
-    state = os.environ.get("XDG_STATE_HOME", "")
-    if os.path.isabs(state):
-        return Path(state) / "hotfoot" / "journal.sqlite3"
-    if os.getuid() == 0:
-        return Path("/var/lib/hotfoot/controller/journal.sqlite3")
-    return Path.home() / ".local" / "state" / "hotfoot" / "journal.sqlite3"
-
-
 class Journal:
-    """The journal in a file (``default_path`` unless told), which is made when first written."""
+    """The journal in a file (of this user unless told), which is made when first written."""
 
     def __init__(self, path: Path | None = None) -> None:
-        self.path = path or default_path()
+        self.path = path or state_folder() / "journal.sqlite3"
 
     def new_run(self, cluster: str) -> str:
         """Begin a run and return its name: sortable by time (UTC), short, its own."""
