@@ -36,6 +36,21 @@ def test_a_right_configuration_has_nothing_wrong() -> None:
     assert judged(TOPIC, PLAIN, nova(), nova(name="n2")) == ()
 
 
+@pytest.mark.parametrize(
+    ("older", "newer", "severity"),
+    [
+        ("3:28.0.1-0ubuntu1", "3:29.0.1-0ubuntu1", Severity.ADVICE),
+        ("1:25.2.0-1.el9", "1:29.2.0-1.el9", Severity.DANGEROUS),
+    ],
+)
+def test_releases_that_differ(older: str, newer: str, severity: Severity) -> None:
+    name = "nova-compute" if "ubuntu" in older else "openstack-nova-compute"
+    (found,) = judged(TOPIC, PLAIN, nova(packages={name: older}), nova(name="n2", packages={name: newer}))
+    assert (found.code, found.severity, found.host) == ("nova.older-release", severity, "n1")
+    assert found.evidence == f"n1: {name} {older}; n2: {name} {newer}"
+    assert judged(TOPIC, PLAIN, nova(packages={name: newer}), nova(name="n2", packages={name: newer})) == ()
+
+
 def test_hosts_without_nova_are_left_alone() -> None:
     assert judged(TOPIC, NATIVE, host(), host("n2")) == ()
 

@@ -52,20 +52,32 @@ def check(
     from hotfoot.readiness.judge import judge
     from hotfoot.readiness.summary import concerning
 
-    topics = chosen_topics(topic)
     if pair and pair[0] == pair[1]:
         raise HotfootError(f"--pair takes two hosts, not {pair[0]} twice.", ExitStatus.USAGE)
-
-    if instance is not None and on_openstack(cluster, cloud_name):
+    if on_openstack(cluster, cloud_name):
+        from hotfoot.cli.cloud_check import CloudQuestion, check_cloud, topics_by_ssh_alone
         from hotfoot.cli.nova_places import tell_places
 
-        if topic or record:
-            raise HotfootError(
-                "On OpenStack --instance asks Nova, of which no topics and no records are kept: leave out --topic and"
-                " --record.",
-                ExitStatus.USAGE,
+        if instance is not None:
+            if topic or record:
+                raise HotfootError(
+                    "On OpenStack --instance asks Nova, of which no topics and no records are kept: leave out --topic"
+                    " and --record.",
+                    ExitStatus.USAGE,
+                )
+            raise typer.Exit(int(tell_places(cluster, cloud_name, instance, pair or host or (), as_json=as_json)))
+        if not topics_by_ssh_alone(topic):
+            question = CloudQuestion(
+                cluster=cluster,
+                cloud_name=cloud_name,
+                topics=topic or (),
+                hosts=host or (),
+                pair=pair,
+                proofs=proofs,
+                record=record,
             )
-        raise typer.Exit(int(tell_places(cluster, cloud_name, instance, pair or host or (), as_json=as_json)))
+            raise typer.Exit(int(check_cloud(question, as_json=as_json)))
+    topics = chosen_topics(topic)
 
     async def work(declared: Cluster, access: SshAccess) -> tuple[Cluster, Facts]:
         for name in (*(host or ()), *(pair or ())):
@@ -74,7 +86,7 @@ def check(
 
     declared, facts = with_hosts(cluster, work, cloud_name)
     if record is not None:
-        _record(facts, record)
+        record_facts(facts, record)
     hosts = tuple(pair) if pair else tuple(dict.fromkeys(host or ())) or tuple(each.name for each in declared.hosts)
     found = judge(declared, facts, topics)
     if instance is not None:
@@ -190,7 +202,8 @@ def status_of(findings: Sequence[Finding]) -> ExitStatus:
     return ExitStatus.FINDINGS_DANGEROUS if Severity.DANGEROUS in severities else ExitStatus.COMPLETED
 
 
-def _record(facts: Facts, file: Path) -> None:
+def record_facts(facts: Facts, file: Path) -> None:
+    """Write what hosts told as JSON. Raises HotfootError."""
     try:
         file.write_text(facts.model_dump_json(indent=1) + "\n")
     except OSError as error:

@@ -37,22 +37,37 @@ _MOST_LINES = 8
 
 def print_findings(facts: Facts, topics: Sequence[Topic], findings: Sequence[Finding], hosts: Sequence[str]) -> None:
     """Print tables, findings and the closing sentence about the hosts that were asked for."""
+    from hotfoot.readiness.summary import pair_marks, topic_marks
+
+    names = [topic.name for topic in topics]
+    marks, between = topic_marks(findings, facts, topics, hosts), pair_marks(findings, facts, hosts)
+    print_marked(names, marks, between, findings, hosts)
+    if facts.proofs is None and len(hosts) > 1:
+        one_by_one = "Hosts were looked at one by one; without --no-proofs they are tried two by two as well."
+        print_wrapped("", one_by_one, indent="")
+
+
+def print_marked(
+    topics: Sequence[str],
+    marks: Mapping[tuple[str, str], Mark],
+    between: Mapping[tuple[str, str], Mark],
+    findings: Sequence[Finding],
+    hosts: Sequence[str],
+) -> None:
+    """Print the tables of marks, by topic and host and by source and destination, findings and the closing sentence."""
     from hotfoot.readiness.summary import grouped
 
     signs = _signs()
-    _print_topics(facts, topics, findings, hosts, signs)
+    _print_topics(topics, marks, hosts, signs)
     if 1 < len(hosts) <= _MOST_IN_PAIRS:
         typer.echo()
-        _print_pairs(facts, findings, hosts, signs)
+        _print_table("FROM / TO", list(hosts), list(hosts), lambda source, to: between.get((source, to)), signs)
     _print_legend(signs)
     for group in grouped(findings):
         typer.echo()
         print_group(group)
     typer.echo()
     print_wrapped("", closing_sentence(findings, hosts), indent="")
-    if facts.proofs is None and len(hosts) > 1:
-        one_by_one = "Hosts were looked at one by one; without --no-proofs they are tried two by two as well."
-        print_wrapped("", one_by_one, indent="")
 
 
 def _print_legend(signs: dict[str, str]) -> None:
@@ -122,29 +137,18 @@ def _styled(signs: dict[str, str], name: str) -> str:
 
 
 def _print_topics(
-    facts: Facts, topics: Sequence[Topic], findings: Sequence[Finding], hosts: Sequence[str], signs: dict[str, str]
+    topics: Sequence[str], marks: Mapping[tuple[str, str], Mark], hosts: Sequence[str], signs: dict[str, str]
 ) -> None:
-    from hotfoot.readiness.summary import topic_marks
-
-    marks = topic_marks(findings, facts, topics, hosts)
     shown = list(hosts)
     if len(hosts) > _MOST_COLUMNS:
         # What no host told, such as trials that were not made, sets none apart.
-        telling = [topic for topic in topics if any(marks[topic.name, host] != "unknown" for host in hosts)]
-        clean = {host for host in hosts if all(marks[topic.name, host] == "ok" for topic in telling)}
+        telling = [topic for topic in topics if any(marks[topic, host] != "unknown" for host in hosts)]
+        clean = {host for host in hosts if all(marks[topic, host] == "ok" for topic in telling)}
         shown = [host for host in hosts if host not in clean]
         left = f"{_count(len(clean), 'host')} without a finding {'is' if len(clean) == 1 else 'are'} left out."
         print_wrapped("", left, indent="")
         typer.echo()
-    names = [topic.name for topic in topics]
-    _print_table("", names, shown, lambda name, host: marks[name, host], signs)
-
-
-def _print_pairs(facts: Facts, findings: Sequence[Finding], hosts: Sequence[str], signs: dict[str, str]) -> None:
-    from hotfoot.readiness.summary import pair_marks
-
-    marks = pair_marks(findings, facts, hosts)
-    _print_table("FROM / TO", list(hosts), list(hosts), lambda source, to: marks.get((source, to)), signs)
+    _print_table("", topics, shown, lambda name, host: marks[name, host], signs)
 
 
 def _print_table(
@@ -248,21 +252,41 @@ def findings_json(
     cluster: Cluster, facts: Facts, topics: Sequence[Topic], findings: Sequence[Finding], hosts: Sequence[str]
 ) -> dict[str, Any]:
     """Return findings, hosts and pairs as JSON shows them: names and marks, no layout."""
-    from hotfoot.readiness.summary import pair_marks, topic_marks, worst
+    from hotfoot.readiness.summary import pair_marks, topic_marks
 
-    by_topic = topic_marks(findings, facts, topics, hosts)
-    between = pair_marks(findings, facts, hosts)
     problems = {silence.host: silence.reason for silence in facts.silent}
+    told = [
+        {
+            "name": host,
+            "address": cluster.host(host).address,
+            "answers": host in facts.by_name,
+            "problem": problems.get(host),
+        }
+        for host in hosts
+    ]
+    names = [topic.name for topic in topics]
+    return marked_json(
+        names, topic_marks(findings, facts, topics, hosts), pair_marks(findings, facts, hosts), findings, told
+    )
+
+
+def marked_json(
+    topics: Sequence[str],
+    marks: Mapping[tuple[str, str], Mark],
+    between: Mapping[tuple[str, str], Mark],
+    findings: Sequence[Finding],
+    hosts: Sequence[Mapping[str, object]],
+) -> dict[str, Any]:
+    """Return findings, hosts and pairs; of each host its ``name`` is given, and what is known beside its marks."""
+    from hotfoot.readiness.summary import worst
+
     return {
         "findings": [finding_json(finding) for finding in findings],
         "hosts": [
             {
-                "name": host,
-                "address": cluster.host(host).address,
-                "answers": host in facts.by_name,
-                "problem": problems.get(host),
-                "state": worst(by_topic[topic.name, host] for topic in topics),
-                "topics": {topic.name: by_topic[topic.name, host] for topic in topics},
+                **host,
+                "state": worst(marks[topic, str(host["name"])] for topic in topics),
+                "topics": {topic: marks[topic, str(host["name"])] for topic in topics},
             }
             for host in hosts
         ],

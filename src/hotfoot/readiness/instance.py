@@ -20,8 +20,8 @@ from hotfoot.readiness.facts import Facts, FolderFact, HostFacts
 from hotfoot.readiness.finding import Finding, Severity
 from hotfoot.readiness.listing import listed
 
-_SHARED_TYPES = frozenset({"nfs", "nfs4", "fuse.glusterfs", "ceph", "ocfs2", "gfs2"})
-"""File systems that libvirt itself takes for shared (virFileIsSharedFS)."""
+_SHARED_TYPES = frozenset({"nfs", "nfs4", "fuse.glusterfs", "ceph", "fuse.ceph-fuse", "ocfs2", "gfs2"})
+"""File systems that libvirt takes for shared (virFileIsSharedFS); ceph-fuse where it is told so (topic cephfs)."""
 _MODULES = {
     "rbd": "rbd",
     "iscsi": "iscsi",

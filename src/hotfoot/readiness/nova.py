@@ -19,6 +19,7 @@ from hotfoot.readiness.finding import Finding, Severity, Topic
 from hotfoot.readiness.listing import listed
 from hotfoot.readiness.nova_conf import FILES, UNITS, NovaConf, by_host
 from hotfoot.readiness.nova_old import old_options, scheme_of
+from hotfoot.readiness.nova_release import PACKAGES, releases
 
 MIB = 2**20
 _PARALLEL_POST_COPY = (10, 1)
@@ -32,6 +33,7 @@ def judge(cluster: Cluster, facts: Facts) -> Iterator[Finding]:
     if not confs:
         return
     addresses = addresses_of(cluster, facts)
+    yield from releases({name: conf.host for name, conf in confs.items()})
     yield from _paths(cluster, confs)
     yield from _cpu_alike(cluster, confs, differ=len({cpu.kind for cpu in cpus_of(facts).values()}) > 1)
     for name, conf in confs.items():
@@ -358,4 +360,4 @@ def _finding(
     )
 
 
-TOPIC = Topic(name="nova", title="Nova's configuration", judge=judge, files=FILES, units=UNITS)
+TOPIC = Topic(name="nova", title="Nova's configuration", judge=judge, files=FILES, units=UNITS, packages=PACKAGES)

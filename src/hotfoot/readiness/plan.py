@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from hotfoot.cluster.declare_cpu import with_cpu
 from hotfoot.cluster.text import ClusterText
+from hotfoot.readiness import cephfs_mount
 from hotfoot.readiness.change import (
     CONTROLLER,
     AlignIds,
@@ -257,7 +258,8 @@ def title(step: Step) -> str:
         case Mount():
             return f"mount {step.path}{' again' if step.again else ''}"
         case MoveData():
-            return f"move what is in {step.path} to {step.source}, keep the old in {step.keep}, and mount"
+            share = "CephFS" if step.source in cephfs_mount.FUSE_SOURCES else step.source
+            return f"move what is in {step.path} to {share}, keep the old in {step.keep}, and mount"
         case (
             MakeCertificate()
             | MakeSshKey()

@@ -154,8 +154,8 @@ def _nameless(finding: Finding, text: str) -> str:
 
 
 def place(finding: Finding) -> str:
-    """Return where a finding is: a host, or a pair as ``source > destination``."""
-    return finding.host if finding.peer is None else f"{finding.host} > {finding.peer}"
+    """Return where a finding is: a host, none, or a pair as ``source > destination``."""
+    return (finding.host or "no host") if finding.peer is None else f"{finding.host} > {finding.peer}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
