@@ -133,6 +133,7 @@ def test_a_link_cut_for_a_while_is_an_outage_at_least_as_long(far_side: tuple[st
     time.sleep(0.3)
     cut_ms = (time.monotonic() - cut_s) * 1000
     ip("-n", namespace, "link", "set", link, "up")
+    assert reachable(address, 20) == "icmp"  # a link takes its time to come up
     wait_for(watch, watch.snapshot().probes_sent + 60)
     seen = watch.stop()
     assert seen.outage_ms is not None
