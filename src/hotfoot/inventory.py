@@ -96,6 +96,8 @@ class NovaServer:
     libvirt_name: str | None = None
     """The name of its domain, such as ``instance-0000002a``; None where it has no host."""
     flavor: str | None = None
+    extra_specs: tuple[tuple[str, str], ...] = ()
+    """What its flavour asks for beside sizes; empty where Nova does not tell."""
     image_id: str | None = None
     """None for an instance that boots from a volume."""
     locked: bool = False

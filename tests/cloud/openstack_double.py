@@ -15,7 +15,13 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 PASSWORD = "open sesame"
-SERVICES = {"compute": "/compute/v2.1", "placement": "/placement", "identity": "/identity", "network": "/network"}
+SERVICES = {
+    "compute": "/compute/v2.1",
+    "placement": "/placement",
+    "identity": "/identity",
+    "network": "/network",
+    "image": "/image",
+}
 
 
 @dataclass

@@ -29,6 +29,20 @@ def test_it_tells_of_files_present_and_missing(tmp_path: Path) -> None:
     assert said.missing_devices == ("no-such-bridge",)
 
 
+def test_it_tells_what_libvirt_was_told_is_shared(tmp_path: Path) -> None:
+    conf = tmp_path / "qemu.conf"
+    conf.write_text(
+        '#shared_filesystems = [\n#  "/commented"\n#]\n'
+        f'shared_filesystems = [\n  "{tmp_path}/one", # "{tmp_path}/none"\n  \'{tmp_path}/two/\'\n]\nuser = "/three"\n'
+    )
+    paths = [f"{tmp_path}/{name}/disk" for name in ("one", "two", "none", "one-more")]
+    script = question(paths, []).replace("/etc/libvirt/qemu.conf", str(conf))
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    files = answer(done.stdout).files
+    assert [files[path].told_shared for path in paths] == [True, True, False, False]
+
+
 def test_it_tells_the_addresses_of_the_host() -> None:
     listed = subprocess.run(
         ["ip", "-json", "addr", "show", "scope", "global"], capture_output=True, text=True, check=True

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openstack.config import OpenStackConfig
 from openstack.connection import Connection
 from tests.lab.command import finish, hotfoot
 from tests.lab.labs import TestLab, bring_up
+from tests.lab.openstack_login import connection_to
 
 pytestmark = pytest.mark.matrix
 
@@ -30,9 +30,7 @@ def lab() -> Iterator[TestLab]:
 
 @pytest.fixture(scope="module")
 def cloud(lab: TestLab) -> Connection:
-    told = lab.lab("status", "--json").json["openstack"]
-    config = OpenStackConfig(config_files=[told["clouds_file"]], load_envvars=False)
-    return Connection(config=config.get_one(told["cloud"]))
+    return connection_to(lab)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from tests.lab.labs import TestLab
@@ -63,6 +64,22 @@ def test_an_ambiguous_name(home: TestLab) -> None:
     with broken(home, "n3", f'echo "{xml}" > /tmp/x && virsh -q define /tmp/x', "virsh -q undefine vm1"):
         refused(home, "vm1", "n2", says=("vm1", "n1", "n3", "--from"))
         assert home.run("migrate", "vm1", "n2", "--from", "n1", "--dry-run").status == 0
+
+
+def test_a_rule_of_the_cluster_file(home: TestLab) -> None:
+    beside = home.cluster.with_name("ruled.yaml")
+    beside.write_text(
+        home.cluster.read_text() + "rules: [{name: licence, kind: not-on, instances: [vm1], hosts: [n2]}]\n"
+    )
+    try:
+        ruled = replace(home, cluster=beside)
+        refused(ruled, "vm1", "n2", says=("rule licence", "vm1 on n2", "--ignore-rules"))
+        chosen = ruled.run("migrate", "vm1", "--dry-run", "--no-forecast")
+        assert (chosen.status, "to n3" in chosen.out) == (0, True), chosen
+        nevertheless = ruled.run("migrate", "vm1", "n2", "--ignore-rules", "--dry-run", "--no-forecast")
+        assert (nevertheless.status, "because of --ignore-rules" in nevertheless.out) == (0, True), nevertheless
+    finally:
+        beside.unlink()
 
 
 def test_an_instance_that_does_not_run(home: TestLab) -> None:

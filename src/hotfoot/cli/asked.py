@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from hotfoot.cluster import Cluster
     from hotfoot.migration.options import MigrationOptions
     from hotfoot.migration.prepare import Request
+    from hotfoot.placement.declared import Declared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,9 @@ class Asked:
     deadline: str | None = None
     watch_address: str | None = None
     cold: bool = False
+    ignore_rules: bool = False
+    planned: bool = False
+    """Whether a plan asks, which has respected the rules for all of its moves together."""
 
     def request(self, declared: Cluster) -> Request:
         """Put what was asked for above what the cluster file says of all instances, and of single ones.
@@ -48,6 +52,8 @@ class Asked:
             options_of={key: self._over(declared, name) for key, name in single.items()},
             watch_address=self.watch_address,
             storage=tuple(DeclaredStorage(storage.path, storage.shared) for storage in declared.storage),
+            rules=None if self.planned else _rules(declared),
+            ignore_rules=self.ignore_rules,
         )
 
     def _over(self, declared: Cluster, name: str | None) -> MigrationOptions:
@@ -70,6 +76,14 @@ class Asked:
             compress=bool(policy.compress) if self.compress is None else self.compress,
             policy=replace(policy, max_downtime_ms=max_downtime_ms or policy.max_downtime_ms, deadline_ms=deadline_ms),
         )
+
+
+def _rules(declared: Cluster) -> Declared | None:
+    if not declared.rules:
+        return None
+    from hotfoot.placement.declared import declared_of
+
+    return declared_of(declared)
 
 
 def _read(option: str, text: str | None, otherwise: int | None) -> int | None:

@@ -8,6 +8,7 @@ import typer
 
 from hotfoot.cli.made_plan import saved_snapshot, show_plan
 from hotfoot.cli.options import (
+    CloudOption,
     ClusterOption,
     DeadlineOption,
     JsonOption,
@@ -17,15 +18,15 @@ from hotfoot.cli.options import (
     asked_deadline,
     names_in,
 )
-from hotfoot.cli.plan_site import site_of
-from hotfoot.cli.session import with_libvirt
-from hotfoot.cli.verb import AT_ONCE, AtOnceOption, DryRunOption, Face, PolicyOption, Verb, YesOption, hosts_of
+from hotfoot.cli.plan_site import named_hosts, site_of
+from hotfoot.cli.session import with_cloud
+from hotfoot.cli.verb import AT_ONCE, AtOnceOption, DryRunOption, Face, PolicyOption, Verb, YesOption
 from hotfoot.errors import ExitStatus, HotfootError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from hotfoot.cloud.libvirt_cloud import LibvirtCloud
+    from hotfoot.cloud.protocol import Cloud
     from hotfoot.cluster import Balance as Section
     from hotfoot.cluster import Cluster
     from hotfoot.placement.wish import Balance
@@ -83,6 +84,7 @@ def balance(
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     cluster: ClusterOption = None,
+    cloud_name: CloudOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make hosts alike in what their instances are promised, or use; once, or with --watch from now on."""
@@ -110,14 +112,14 @@ def balance(
         show_plan(known, wish, as_json=as_json, deadline_ms=ends_ms)
         return
 
-    async def work(declared: Cluster, cloud: LibvirtCloud) -> ExitStatus:
+    async def work(declared: Cluster, cloud: Cloud) -> ExitStatus:
         section = declared.balance.model_copy(update=given)
         if section.measured != declared.balance.measured and "what" not in given:
             section = section.model_copy(update={"what": ()})  # the file's are of the other kind
         verb = Verb(
             "balance",
             once=True,
-            to=hosts_of(declared, to),
+            to=await named_hosts(declared, cloud, to),
             max_moves=section.max_moves,
             at_once=at_once,
             policy=policy,
@@ -132,7 +134,7 @@ def balance(
                 return await keep_balanced(site, face, section, verb.wish(objective), as_json=as_json, dry_run=dry_run)
             return await face.run(site, objective)
 
-    raise typer.Exit(int(with_libvirt(cluster, work)))
+    raise typer.Exit(int(with_cloud(cluster, work, cloud_name)))
 
 
 def _objective(section: Section, known: Collection[str] | None) -> Balance:

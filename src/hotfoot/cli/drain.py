@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from hotfoot.cli.made_plan import saved_snapshot, show_plan
 from hotfoot.cli.old_definitions import remove_old, told_old
 from hotfoot.cli.options import (
+    CloudOption,
     ClusterOption,
     DeadlineOption,
     JsonOption,
@@ -19,8 +20,8 @@ from hotfoot.cli.options import (
     asked_deadline,
     names_in,
 )
-from hotfoot.cli.plan_site import plans_of, site_of
-from hotfoot.cli.session import with_libvirt
+from hotfoot.cli.plan_site import named_hosts, plans_of, site_of
+from hotfoot.cli.session import with_cloud
 from hotfoot.cli.verb import (
     AT_ONCE,
     AtOnceOption,
@@ -35,7 +36,8 @@ from hotfoot.cli.verb import (
 from hotfoot.errors import ExitStatus
 
 if TYPE_CHECKING:
-    from hotfoot.cloud.libvirt_cloud import LibvirtCloud
+    from hotfoot.cloud.nova_cloud import NovaCloud
+    from hotfoot.cloud.protocol import Cloud
     from hotfoot.cluster import Cluster
     from hotfoot.placement.snapshot import Snapshot
     from hotfoot.plans.homes import Drained
@@ -54,6 +56,7 @@ def drain(
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     cluster: ClusterOption = None,
+    cloud_name: CloudOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Empty hosts for maintenance: take them out of placement, and move every running instance elsewhere."""
@@ -66,13 +69,13 @@ def drain(
         show_plan(saved_snapshot(snapshot), wish, as_json=as_json, deadline_ms=ends_ms)
         return
 
-    async def work(declared: Cluster, cloud: LibvirtCloud) -> ExitStatus:
-        named = hosts_of(declared, hosts)
+    async def work(declared: Cluster, cloud: Cloud) -> ExitStatus:
+        named = await named_hosts(declared, cloud, hosts)
         verb = Verb(
             "drain",
             named,
             out=named,
-            to=hosts_of(declared, to),
+            to=await named_hosts(declared, cloud, to),
             max_moves=max_moves,
             at_once=at_once,
             policy=policy,
@@ -82,7 +85,7 @@ def drain(
         async with site_of(declared, cloud, at_once, policy) as site:
             return await face.run(site, Drain(hosts=frozenset(named)))
 
-    raise typer.Exit(int(with_libvirt(cluster, work)))
+    raise typer.Exit(int(with_cloud(cluster, work, cloud_name)))
 
 
 def restore(
@@ -95,6 +98,7 @@ def restore(
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     cluster: ClusterOption = None,
+    cloud_name: CloudOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Put hosts back into placement, and bring back what `hotfoot drain` moved from them."""
@@ -103,18 +107,20 @@ def restore(
     ends_ms = asked_deadline(deadline)
     if snapshot is not None:
         known = saved_snapshot(snapshot)
-        there = _drained_in(known, hosts, cluster)
+        there = _drained_in(known, hosts, cluster, cloud_name)
         tell(there.moved_since)
         wish = Verb("restore").wish(Restore(homes=there.homes))
         show_plan(known, wish, as_json=as_json, deadline_ms=ends_ms)
         return
 
-    async def work(declared: Cluster, cloud: LibvirtCloud) -> ExitStatus:
-        named = hosts_of(declared, hosts)
+    async def work(declared: Cluster, cloud: Cloud) -> ExitStatus:
+        named = await named_hosts(declared, cloud, hosts)
         verb = Verb("restore", named, back=named, at_once=at_once, policy=policy, deadline_ms=ends_ms)
         face = Face(verb, dry_run=dry_run, yes=yes, as_json=as_json)
         async with site_of(declared, cloud, at_once, policy) as site:
-            old = await told_old(site, named)
+            old = await told_old(site, named) if declared.openstack is None else ()
+            if declared.openstack is not None and not dry_run:
+                await cast("NovaCloud", cloud).compute.let_up(named)
             drained = await site.drained(named)
             if no_moves or not drained.homes:
                 status = await face.put_back(site, drained.moved_since)
@@ -125,7 +131,7 @@ def restore(
                 await remove_old(site, old)
             return status
 
-    raise typer.Exit(int(with_libvirt(cluster, work)))
+    raise typer.Exit(int(with_cloud(cluster, work, cloud_name)))
 
 
 def consolidate(
@@ -138,6 +144,7 @@ def consolidate(
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     cluster: ClusterOption = None,
+    cloud_name: CloudOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Empty as many hosts as possible, once; they stay in placement."""
@@ -149,11 +156,11 @@ def consolidate(
         show_plan(saved_snapshot(snapshot), wish, as_json=as_json, deadline_ms=ends_ms)
         return
 
-    async def work(declared: Cluster, cloud: LibvirtCloud) -> ExitStatus:
+    async def work(declared: Cluster, cloud: Cloud) -> ExitStatus:
         verb = Verb(
             "consolidate",
             once=True,
-            to=hosts_of(declared, to),
+            to=await named_hosts(declared, cloud, to),
             max_moves=max_moves,
             at_once=at_once,
             policy=policy,
@@ -163,14 +170,15 @@ def consolidate(
         async with site_of(declared, cloud, at_once, policy) as site:
             return await face.run(site, Consolidate())
 
-    raise typer.Exit(int(with_libvirt(cluster, work)))
+    raise typer.Exit(int(with_cloud(cluster, work, cloud_name)))
 
 
-def _drained_in(known: Snapshot, hosts: list[str], cluster: Path | None) -> Drained:
+def _drained_in(known: Snapshot, hosts: list[str], cluster: Path | None, cloud_name: str | None) -> Drained:
     """Return what the journal says was drained, as far as it is in a snapshot where it was put; asks no host."""
     from hotfoot.plans.homes import drained_of
 
-    with plans_of(cluster) as (plans, declared):
-        places = plans.drained(declared.name, hosts_of(declared, hosts))
+    with plans_of(cluster, cloud_name) as (plans, declared):
+        named = names_in(hosts) if declared.openstack else hosts_of(declared, hosts)
+        places = plans.drained(declared.name, named)
     at = {one.id: one.host for one in known.instances if one.movable}
     return drained_of(places, at, {one.id: one.name for one in known.instances})

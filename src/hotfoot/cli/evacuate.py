@@ -5,23 +5,28 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from hotfoot.cli.evacuation_view import afterwards, remarks, show
-from hotfoot.cli.options import ClusterOption, JsonOption, ToOption
-from hotfoot.cli.plan_site import site_of
-from hotfoot.cli.session import with_libvirt
-from hotfoot.cli.verb import AT_ONCE, YesOption, hosts_of, tell
+from hotfoot.cli import evacuation_view, nova_evacuation_view
+from hotfoot.cli.options import CloudOption, ClusterOption, JsonOption, ToOption
+from hotfoot.cli.plan_site import named_hosts, site_of
+from hotfoot.cli.session import with_cloud
+from hotfoot.cli.verb import AT_ONCE, YesOption, tell
 from hotfoot.errors import ExitStatus, HotfootError
 
 if TYPE_CHECKING:
     from hotfoot.cli.plan_live import PlanView
     from hotfoot.cloud.libvirt_cloud import LibvirtCloud
+    from hotfoot.cloud.nova_cloud import NovaCloud
+    from hotfoot.cloud.protocol import Cloud
     from hotfoot.cluster import Cluster, Fence
+    from hotfoot.evacuation.life import HostAddresses
+    from hotfoot.evacuation.nova_site import DeadNovaSite, NovaEvacuation
     from hotfoot.evacuation.site import DeadSite, Evacuation
     from hotfoot.placement.wish import Wish
+    from hotfoot.plans.nova_site import NovaSite
     from hotfoot.plans.run import PlanRun
     from hotfoot.plans.site import Site
 
@@ -32,6 +37,10 @@ def evacuate(
     fenced: Annotated[
         bool, typer.Option("--fenced", help="You have switched the hosts off yourself: no fence command is run.")
     ] = False,
+    shared_disks: Annotated[
+        bool,
+        typer.Option("--shared-disks", help="On OpenStack: the disks that Nova keeps are not on its hosts alone."),
+    ] = False,
     at_once: Annotated[
         int, typer.Option("--at-once", min=1, help="Most instances started at once on each host.")
     ] = AT_ONCE,
@@ -40,27 +49,54 @@ def evacuate(
     ] = False,
     yes: YesOption = False,
     cluster: ClusterOption = None,
+    cloud_name: CloudOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Start the instances of dead hosts on other hosts, from shared storage, once the hosts are proven to be off."""
 
-    async def work(declared: Cluster, cloud: LibvirtCloud) -> ExitStatus:
+    async def work(declared: Cluster, cloud: Cloud) -> ExitStatus:
         from hotfoot.placement.wish import Drain, Wish
 
-        named = hosts_of(declared, hosts)
-        wish = Wish(objective=Drain(hosts=frozenset(named)), to=frozenset(hosts_of(declared, to)) or None)
+        if shared_disks and declared.openstack is None:
+            raise HotfootError(
+                "--shared-disks is for OpenStack; on plain libvirt Hotfoot looks for itself.", ExitStatus.USAGE
+            )
+        named, there = await named_hosts(declared, cloud, hosts), await named_hosts(declared, cloud, to)
+        wish = Wish(objective=Drain(hosts=frozenset(named)), to=frozenset(there) or None)
         proof = Proof(declared, named, fenced=fenced, yes=yes)
-        face = _Face(named, proof, at_once=at_once, dry_run=dry_run, as_json=as_json)
+        face = _Face(named, proof, at_once=at_once, dry_run=dry_run, as_json=as_json, shared_disks=shared_disks)
         async with site_of(declared, cloud, at_once, None, keep=False) as site:
-            return await face.run(dead_site(declared, site, cloud, named), wish)
+            return await face.run(await dead_site(declared, site, cloud, named, shared_disks=shared_disks), wish)
 
-    raise typer.Exit(int(with_libvirt(cluster, work)))
+    raise typer.Exit(int(with_cloud(cluster, work, cloud_name)))
 
 
-def dead_site(declared: Cluster, site: Site, cloud: LibvirtCloud, names: tuple[str, ...]) -> DeadSite:
+async def dead_site(
+    declared: Cluster, site: Site, cloud: Cloud, names: tuple[str, ...], *, shared_disks: bool
+) -> DeadSite | DeadNovaSite:
     """Return the site on which these hosts are dead."""
+    if declared.openstack is None:
+        from hotfoot.evacuation.site import DeadSite
+
+        return DeadSite.of(site, cast("LibvirtCloud", cloud), _addresses(declared, names))
     from hotfoot.evacuation.life import HostAddresses
-    from hotfoot.evacuation.site import DeadSite
+    from hotfoot.evacuation.nova_site import DeadNovaSite
+
+    nova = cast("NovaCloud", cloud)
+    dead = _addresses(declared, names)
+    known = {host.name for host in dead}
+    told = await nova.compute.addresses()
+    others = (
+        HostAddresses(name=name, addresses=tuple(filter(None, [told.get(name)])), ports=(22,))
+        for name in names
+        if name not in known
+    )
+    return DeadNovaSite.over(cast("NovaSite", site), nova, (*dead, *others), disks_outlive=shared_disks)
+
+
+def _addresses(declared: Cluster, names: tuple[str, ...]) -> tuple[HostAddresses, ...]:
+    """Return where those of these hosts that are declared would answer."""
+    from hotfoot.evacuation.life import HostAddresses
 
     dead = []
     for host in declared.hosts:
@@ -70,21 +106,23 @@ def dead_site(declared: Cluster, site: Site, cloud: LibvirtCloud, names: tuple[s
                 ports.append(declared.libvirt.port or (16514 if declared.libvirt.transport == "tls" else 16509))
             addresses = dict.fromkeys(filter(None, (host.address, declared.migration_address_of(host))))
             dead.append(HostAddresses(name=host.name, addresses=tuple(addresses), ports=tuple(ports)))
-    return DeadSite.of(site, cloud, tuple(dead))
+    return tuple(dead)
 
 
 class Proof:
     """That hosts are off: by their fence commands, or by the operator's word."""
 
     def __init__(self, declared: Cluster, hosts: tuple[str, ...], *, fenced: bool, yes: bool) -> None:
-        self._hosts = [declared.host(name) for name in hosts]
-        self._by_command: Mapping[str, Fence | None] = {host.name: declared.fence_of(host) for host in self._hosts}
+        self._hosts = hosts
+        self._address = {host.name: host.address for host in declared.hosts}
+        fences = {host.name: declared.fence_of(host) for host in declared.hosts}
+        self._by_command: Mapping[str, Fence | None] = {name: fences.get(name) for name in hosts}
         self._fenced = fenced
         self._yes = yes
 
     def sentences(self) -> list[str]:
         """Say what would prove it, host by host."""
-        return [self._sentence(host.name) for host in self._hosts]
+        return [self._sentence(host) for host in self._hosts]
 
     def _sentence(self, host: str) -> str:
         fence = self._by_command[host]
@@ -121,7 +159,7 @@ class Proof:
             return typer.confirm("Switch off, and start these instances?")
         typer.echo("An instance that runs on two hosts destroys its disks.")
         return all(
-            typer.prompt(f"Type the name of the host that you have switched off ({host.name})") == host.name
+            typer.prompt(f"Type the name of the host that you have switched off ({host})") == host
             for host in self._hosts
         )
 
@@ -130,22 +168,32 @@ class Proof:
         from hotfoot.evacuation.fence import filled, switch_off
 
         for host in self._hosts:
-            fence = self._by_command[host.name]
+            fence = self._by_command[host]
             if fence is not None and not self._fenced:
-                await switch_off(host.name, filled(fence.command, host.name, host.address), fence.timeout_s)
+                await switch_off(host, filled(fence.command, host, self._address[host]), fence.timeout_s)
 
 
 class _Face:
     """An evacuation on the terminal: what was found, the question, the live view, the end."""
 
-    def __init__(self, hosts: tuple[str, ...], proof: Proof, *, at_once: int, dry_run: bool, as_json: bool) -> None:
+    def __init__(
+        self,
+        hosts: tuple[str, ...],
+        proof: Proof,
+        *,
+        at_once: int,
+        dry_run: bool,
+        as_json: bool,
+        shared_disks: bool,
+    ) -> None:
         self._hosts = hosts
+        self._shared_disks = shared_disks
         self._proof = proof
         self._at_once = at_once
         self._dry_run = dry_run
         self._as_json = as_json
 
-    async def run(self, site: DeadSite, wish: Wish) -> ExitStatus:
+    async def run(self, site: DeadSite | DeadNovaSite, wish: Wish) -> ExitStatus:
         """Plan, show, ask, switch the hosts off, start."""
         from hotfoot.cli.plan_live import print_end
 
@@ -154,7 +202,7 @@ class _Face:
         evacuation = await site.first_evacuation(wish)
         plan = evacuation.planned.plan
         if not self._as_json:
-            show(evacuation)
+            _show(evacuation)
         if self._dry_run:
             if self._as_json:
                 typer.echo(json.dumps({"dry_run": True, **self._json(evacuation)}))
@@ -174,10 +222,12 @@ class _Face:
             typer.echo(json.dumps(run.record.as_json(run.course.steps)))
         else:
             print_end(run.record, run.course)
-            tell(afterwards(self._hosts, evacuation, run))
+            tell(_afterwards(self._hosts, evacuation, run))
         return ExitStatus(run.record.status or 0)
 
-    async def _carry_out(self, site: DeadSite, wish: Wish, evacuation: Evacuation) -> PlanRun:
+    async def _carry_out(
+        self, site: DeadSite | DeadNovaSite, wish: Wish, evacuation: Evacuation | NovaEvacuation
+    ) -> PlanRun:
         from hotfoot.cli.plan_live import carry_out
         from hotfoot.evacuation.site import VERB
         from hotfoot.plans.run import PlanRun
@@ -188,6 +238,7 @@ class _Face:
             "at_once": self._at_once,
             "once": False,
             "proof": self._proof.as_json(),
+            "shared_disks": self._shared_disks,
         }
 
         async def make(view: PlanView) -> PlanRun:
@@ -197,34 +248,31 @@ class _Face:
 
         return await carry_out(f"{VERB} {', '.join(self._hosts)}", make)
 
-    def _json(self, evacuation: Evacuation) -> dict[str, object]:
-        from hotfoot.evacuation.site import VERB
-        from hotfoot.journal.record import iso
+    def _json(self, evacuation: Evacuation | NovaEvacuation) -> dict[str, object]:
+        from hotfoot.evacuation.site import VERB, Evacuation
 
-        plan, found = evacuation.planned.plan, evacuation.found
-        starts = [
-            {
-                "instance": move.name,
-                "uuid": move.instance,
-                "source": move.source,
-                "destination": move.destination,
-                "definition_read": iso(found.kept[move.instance].seen_ms),
-                "autostart": found.kept[move.instance].definition.autostart,
-            }
-            for move in plan.moves
-        ]
-        return {
-            "verb": VERB,
-            "hosts": list(self._hosts),
-            "proof": self._proof.as_json(),
-            "starts": starts,
-            "stays": dict(plan.stays),
-            "running_elsewhere": dict(found.running),
-            "shut_off": [one.name for one in found.off],
-            "nowhere": dict(found.nowhere),
-            "remarks": remarks(evacuation),
-        }
+        told = {"verb": VERB, "hosts": list(self._hosts), "proof": self._proof.as_json()}
+        if isinstance(evacuation, Evacuation):
+            return {**told, **evacuation_view.as_json(evacuation)}
+        return {**told, **nova_evacuation_view.as_json(evacuation)}
 
 
-def _nothing(evacuation: Evacuation) -> ExitStatus:
+def _show(evacuation: Evacuation | NovaEvacuation) -> None:
+    from hotfoot.evacuation.site import Evacuation
+
+    if isinstance(evacuation, Evacuation):
+        evacuation_view.show(evacuation)
+    else:
+        nova_evacuation_view.show(evacuation)
+
+
+def _afterwards(hosts: tuple[str, ...], evacuation: Evacuation | NovaEvacuation, run: PlanRun) -> list[str]:
+    from hotfoot.evacuation.site import Evacuation
+
+    if isinstance(evacuation, Evacuation):
+        return evacuation_view.afterwards(hosts, evacuation, run)
+    return nova_evacuation_view.afterwards(hosts, run)
+
+
+def _nothing(evacuation: Evacuation | NovaEvacuation) -> ExitStatus:
     return ExitStatus.REFUSED if evacuation.planned.plan.stays else ExitStatus.COMPLETED

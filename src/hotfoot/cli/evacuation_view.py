@@ -44,6 +44,32 @@ def show(evacuation: Evacuation) -> None:
         typer.echo(sentence)
 
 
+def as_json(evacuation: Evacuation) -> dict[str, object]:
+    """Return what would be started where, what not, and why, for ``--json``."""
+    from hotfoot.journal.record import iso
+
+    plan, found = evacuation.planned.plan, evacuation.found
+    starts = [
+        {
+            "instance": move.name,
+            "uuid": move.instance,
+            "source": move.source,
+            "destination": move.destination,
+            "definition_read": iso(found.kept[move.instance].seen_ms),
+            "autostart": found.kept[move.instance].definition.autostart,
+        }
+        for move in plan.moves
+    ]
+    return {
+        "starts": starts,
+        "stays": dict(plan.stays),
+        "running_elsewhere": dict(found.running),
+        "shut_off": [one.name for one in found.off],
+        "nowhere": dict(found.nowhere),
+        "remarks": remarks(evacuation),
+    }
+
+
 def remarks(evacuation: Evacuation) -> list[str]:
     """Say what the operator has to know beside what is started, and what is not."""
     from hotfoot.cloud.image_locks import untold

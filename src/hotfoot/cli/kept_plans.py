@@ -8,21 +8,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hotfoot.cli.options import ClusterOption, DeadlineOption, JsonOption, asked_deadline
+from hotfoot.cli.options import CloudOption, ClusterOption, DeadlineOption, JsonOption, asked_deadline
 from hotfoot.cli.plan import app
-from hotfoot.cli.plan_site import plans_of, site_of
-from hotfoot.cli.session import with_libvirt
-from hotfoot.cli.verb import AT_ONCE, DryRunOption, Face, PolicyOption, Verb, YesOption, hosts_of
+from hotfoot.cli.plan_site import named_hosts, plans_of, site_of
+from hotfoot.cli.session import with_cloud
+from hotfoot.cli.verb import AT_ONCE, DryRunOption, Face, PolicyOption, Verb, YesOption
 
 if TYPE_CHECKING:
     from hotfoot.cli.plan_live import PlanView
-    from hotfoot.cloud.libvirt_cloud import LibvirtCloud
+    from hotfoot.cloud.protocol import Cloud
     from hotfoot.cluster import Cluster
     from hotfoot.errors import ExitStatus
     from hotfoot.journal.plan_record import Asked, PlanRecord
     from hotfoot.journal.plans import Plans
     from hotfoot.placement.course import Step
     from hotfoot.plans.run import PlanRun
+    from hotfoot.plans.site import Site
 
 PlanArgument = Annotated[
     str | None, typer.Argument(metavar="[ID]", help="Id of a plan, or how it begins [default: the newest].")
@@ -43,6 +44,7 @@ def run(
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     cluster: ClusterOption = None,
+    cloud_name: CloudOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Carry out a plan that was made earlier, as it is, or refuse it where it does not fit any more."""
@@ -54,8 +56,8 @@ def run(
     limits = made.asked.limits
     most = at_once or min(limits.per_source or AT_ONCE, limits.per_destination or AT_ONCE)
 
-    async def work(declared: Cluster, cloud: LibvirtCloud) -> ExitStatus:
-        drained = hosts_of(declared, list(made.drained))
+    async def work(declared: Cluster, cloud: Cloud) -> ExitStatus:
+        drained = await named_hosts(declared, cloud, list(made.drained))
         verb = Verb(
             made.asked.wish.objective.kind,
             drained,
@@ -69,13 +71,18 @@ def run(
         async with site_of(declared, cloud, most, policy) as site:
             return await face.run_planned(site, made.asked.wish, await site.checked(made))
 
-    raise typer.Exit(int(with_libvirt(cluster, work)))
+    raise typer.Exit(int(with_cloud(cluster, work, cloud_name)))
 
 
 @app.command()
-def show(plan: PlanArgument = None, cluster: ClusterOption = None, as_json: JsonOption = False) -> None:
+def show(
+    plan: PlanArgument = None,
+    cluster: ClusterOption = None,
+    cloud_name: CloudOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Show a plan that was carried out, or is: its moves, and what has become of each."""
-    with plans_of(cluster) as (plans, declared):
+    with plans_of(cluster, cloud_name) as (plans, declared):
         record = plans.find(declared.name, plan)
         steps, state = plans.steps(record.id), _state(plans, record)
     if as_json:
@@ -85,11 +92,11 @@ def show(plan: PlanArgument = None, cluster: ClusterOption = None, as_json: Json
 
 
 @app.command()
-def pause(plan: PlanArgument = None, cluster: ClusterOption = None) -> None:
+def pause(plan: PlanArgument = None, cluster: ClusterOption = None, cloud_name: CloudOption = None) -> None:
     """Let a plan start no more moves; its process ends after the running ones, and `plan resume` goes on."""
     from hotfoot.journal.plan_record import Asked
 
-    _stop(plan, Asked.PAUSE, cluster)
+    _stop(plan, Asked.PAUSE, cluster, cloud_name)
 
 
 @app.command()
@@ -99,21 +106,27 @@ def cancel(
         bool, typer.Option("--abort", help="Abort the moves that run: each instance stays on its source.")
     ] = False,
     cluster: ClusterOption = None,
+    cloud_name: CloudOption = None,
 ) -> None:
     """End a plan after the running moves; hosts that it drains stay out of placement until `hotfoot restore`."""
     from hotfoot.journal.plan_record import Asked
 
-    _stop(plan, Asked.ABORT if abort else Asked.CANCEL, cluster)
+    _stop(plan, Asked.ABORT if abort else Asked.CANCEL, cluster, cloud_name)
 
 
 @app.command()
-def resume(plan: PlanArgument = None, cluster: ClusterOption = None, as_json: JsonOption = False) -> None:
+def resume(
+    plan: PlanArgument = None,
+    cluster: ClusterOption = None,
+    cloud_name: CloudOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Take up a plan that is paused, or whose Hotfoot was killed: look where every instance is, and go on."""
     from hotfoot.cli.plan_live import print_end
 
-    with plans_of(cluster) as (plans, declared):
+    with plans_of(cluster, cloud_name) as (plans, declared):
         record = plans.find(declared.name, plan)
-    run = with_libvirt(cluster, lambda declared, cloud: _take_up(declared, cloud, record))
+    run = with_cloud(cluster, lambda declared, cloud: _take_up(declared, cloud, record), cloud_name)
     if as_json:
         typer.echo(json.dumps(run.record.as_json(run.course.steps)))
     else:
@@ -121,7 +134,7 @@ def resume(plan: PlanArgument = None, cluster: ClusterOption = None, as_json: Js
     raise typer.Exit(run.record.status or 0)
 
 
-async def _take_up(declared: Cluster, cloud: LibvirtCloud, record: PlanRecord, wanted: Asked | None = None) -> PlanRun:
+async def _take_up(declared: Cluster, cloud: Cloud, record: PlanRecord, wanted: Asked | None = None) -> PlanRun:
     from hotfoot.cli.evacuate import dead_site
     from hotfoot.cli.plan_live import carry_out
     from hotfoot.plans.run import PlanRun
@@ -130,7 +143,10 @@ async def _take_up(declared: Cluster, cloud: LibvirtCloud, record: PlanRecord, w
     at_once, policy = at_once if isinstance(at_once, int) else AT_ONCE, policy if isinstance(policy, str) else None
     evacuates = record.verb == "evacuate"
     async with site_of(declared, cloud, at_once, policy, keep=not evacuates) as found:
-        site = dead_site(declared, found, cloud, record.asked_hosts) if evacuates else found
+        site: Site = found
+        if evacuates:
+            outlive = bool(record.asked.get("shared_disks"))
+            site = await dead_site(declared, found, cloud, record.asked_hosts, shared_disks=outlive)
 
         async def make(view: PlanView) -> PlanRun:
             adopted, course = await site.take_up(record)
@@ -143,16 +159,16 @@ async def _take_up(declared: Cluster, cloud: LibvirtCloud, record: PlanRecord, w
         return await carry_out(record.title, make, begin)
 
 
-def _stop(name: str | None, wanted: Asked, cluster: Path | None) -> None:
+def _stop(name: str | None, wanted: Asked, cluster: Path | None, cloud_name: str | None) -> None:
     """Tell the process that carries the plan out; where there is none, end or pause the plan here."""
     from hotfoot.cli.plan_live import print_end
 
-    with plans_of(cluster) as (plans, declared):
+    with plans_of(cluster, cloud_name) as (plans, declared):
         record = plans.find(declared.name, name)
         if plans.runs(record) and plans.want(record.id, wanted):
             typer.echo(f"{record.owner} was told; `hotfoot plan show {record.id}` shows when it has stopped.")
             return
-    run = with_libvirt(cluster, lambda declared, cloud: _take_up(declared, cloud, record, wanted))
+    run = with_cloud(cluster, lambda declared, cloud: _take_up(declared, cloud, record, wanted), cloud_name)
     print_end(run.record, run.course)
 
 

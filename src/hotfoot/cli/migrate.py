@@ -45,6 +45,9 @@ def migrate(
     cold: Annotated[
         bool, typer.Option("--cold", help="Let Nova stop it, move it and start it again (OpenStack only).")
     ] = False,
+    ignore_rules: Annotated[
+        bool, typer.Option("--ignore-rules", help="Go to DESTINATION although a rule of the cluster file forbids it.")
+    ] = False,
     native_tls: Annotated[
         bool | None, typer.Option("--native-tls/--no-native-tls", help="Encrypt the memory stream by QEMU's TLS.")
     ] = None,
@@ -83,6 +86,7 @@ def migrate(
         from_host=from_host,
         block=block,
         cold=cold,
+        ignore_rules=ignore_rules,
         native_tls=native_tls,
         bandwidth=bandwidth,
         parallel=parallel,

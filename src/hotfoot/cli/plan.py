@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hotfoot.cli.made_plan import saved_snapshot, snapshot_of
-from hotfoot.cli.options import ClusterOption, JsonOption, MovesOption, SnapshotOption, ToOption, names_in
+from hotfoot.cli.options import CloudOption, ClusterOption, JsonOption, MovesOption, SnapshotOption, ToOption, names_in
 
 if TYPE_CHECKING:
     from hotfoot.placement.snapshot import Snapshot
@@ -33,12 +33,13 @@ def drain(
     seconds: SecondsOption = 10.0,
     seed: SeedOption = 0,
     cluster: ClusterOption = None,
+    cloud_name: CloudOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Empty hosts with the fewest bytes moved; nothing is moved onto them."""
     from hotfoot.placement.wish import Drain
 
-    known = snapshot_of(snapshot, cluster)
+    known = snapshot_of(snapshot, cluster, cloud_name)
     _show(known, Drain(hosts=frozenset(names_in(hosts))), to, max_moves, seconds, seed, as_json=as_json)
 
 
@@ -54,12 +55,13 @@ def restore(
     seconds: SecondsOption = 10.0,
     seed: SeedOption = 0,
     cluster: ClusterOption = None,
+    cloud_name: CloudOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Bring instances back to where they were in an earlier snapshot."""
     from hotfoot.placement.wish import Restore
 
-    earlier, known = saved_snapshot(Path(before)), snapshot_of(snapshot, cluster)
+    earlier, known = saved_snapshot(Path(before)), snapshot_of(snapshot, cluster, cloud_name)
     homes = known.homes_in(earlier, names_in(hosts) if hosts else None)
     _show(known, Restore(homes=homes), to, max_moves, seconds, seed, as_json=as_json)
 
@@ -83,12 +85,13 @@ def balance(
     seconds: SecondsOption = 10.0,
     seed: SeedOption = 0,
     cluster: ClusterOption = None,
+    cloud_name: CloudOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make hosts alike in what is allocated, or with --measured in what is used."""
     from hotfoot.placement.wish import Balance, quantities
 
-    known = snapshot_of(snapshot, cluster)
+    known = snapshot_of(snapshot, cluster, cloud_name)
     objective = Balance(
         what=quantities(names_in([what]), known.quantities(measured=measured), measured=measured),
         measured=measured,
@@ -107,12 +110,13 @@ def consolidate(
     seconds: SecondsOption = 10.0,
     seed: SeedOption = 0,
     cluster: ClusterOption = None,
+    cloud_name: CloudOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Empty as many hosts as possible, with the fewest bytes moved."""
     from hotfoot.placement.wish import Consolidate
 
-    _show(snapshot_of(snapshot, cluster), Consolidate(), to, max_moves, seconds, seed, as_json=as_json)
+    _show(snapshot_of(snapshot, cluster, cloud_name), Consolidate(), to, max_moves, seconds, seed, as_json=as_json)
 
 
 @app.command()
@@ -123,12 +127,13 @@ def repair(
     seconds: SecondsOption = 10.0,
     seed: SeedOption = 0,
     cluster: ClusterOption = None,
+    cloud_name: CloudOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Mend broken rules, with the fewest bytes moved."""
     from hotfoot.placement.wish import Repair
 
-    _show(snapshot_of(snapshot, cluster), Repair(), to, max_moves, seconds, seed, as_json=as_json)
+    _show(snapshot_of(snapshot, cluster, cloud_name), Repair(), to, max_moves, seconds, seed, as_json=as_json)
 
 
 def _show(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hotfoot.migration.facts import FileSight, HostFiles
 
@@ -24,9 +25,22 @@ see() {
   fi
   mount=$(findmnt -no FSTYPE,SOURCE -T "$at" | head -n 1)
   set -- "$1" $mount
+  [ "${2-}" = fuse.ceph-fuse ] && set -- "$1" "$2" "$(ceph "$at")"
   free=$(stat -fc '%a %S' -- "$at" | { read -r blocks bytes; echo $((blocks * bytes)); })
   printf 'file\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$1" $there "$inode" "$size" "${2:--}" "${3:--}" "$free" \
     "${wwid:--}"
+}
+ceph() {
+  python3 -I - "$1" <<'END' 2>/dev/null
+import os, sys
+def told(name):
+    try:
+        return os.getxattr(sys.argv[1], name).decode()
+    except OSError:
+        return ""
+cluster = told("ceph.cluster_fsid")
+print(cluster and cluster + "/" + told("ceph.file.layout.pool"))
+END
 }
 faults() {
   case $(cat /proc/sys/vm/unprivileged_userfaultfd 2>/dev/null) in 1) echo yes; return;; esac
@@ -35,11 +49,14 @@ faults() {
 }
 printf 'userfaultfd\t%s\n' "$(faults)"
 device() { [ -e "/sys/class/net/$1" ] || printf 'nodevice\t%s\n' "$1"; }
+sed -n '/^[[:space:]]*shared_filesystems[[:space:]]*=/,/]/{s/#.*//;s/["'"'"']/\n/g;p}' \
+  /etc/libvirt/qemu.conf 2>/dev/null |
+  while read -r folder; do case $folder in /*) printf 'told\t%s\n' "$folder";; esac; done
 ip -o addr show scope global 2>/dev/null | while read -r _ _ _ address _; do
   printf 'address\t%s\n' "${address%%/*}"
 done
 """
-"""POSIX shell with coreutils and util-linux, which every host has; never writes."""
+"""POSIX shell with coreutils and util-linux, which every host has, and Python for ceph-fuse alone; never writes."""
 
 
 def question(paths: Sequence[str], devices: Sequence[str]) -> str:
@@ -52,7 +69,7 @@ def question(paths: Sequence[str], devices: Sequence[str]) -> str:
 def answer(text: str) -> HostFiles:
     """Read what the script printed; lines of another kind (a login banner) are passed over."""
     files: dict[str, FileSight] = {}
-    missing, addresses = [], []
+    missing, addresses, shared = [], [], []
     userfaultfd: bool | None = None
     for line in text.splitlines():
         match line.split("\t"):
@@ -69,12 +86,17 @@ def answer(text: str) -> HostFiles:
                 )
             case ["nodevice", name]:
                 missing.append(name)
+            case ["told", folder]:
+                shared.append(folder.rstrip("/") + "/")
             case ["address", address]:
                 addresses.append(address)
             case ["userfaultfd", said]:
                 userfaultfd = said == "yes"
             case _:
                 pass
+    for path, sight in files.items():
+        if any(path.startswith(folder) for folder in shared):
+            files[path] = replace(sight, told_shared=True)
     return HostFiles(files=files, missing_devices=tuple(missing), addresses=tuple(addresses), userfaultfd=userfaultfd)
 
 

@@ -36,6 +36,8 @@ from hotfoot.migration.sample import JobSample, Phase
 
 if TYPE_CHECKING:
     from hotfoot.cloud.libvirt_cloud import LibvirtCloud
+    from hotfoot.cloud.nova_hosts import NovaHosts
+    from hotfoot.placement.from_nova import WrittenDown
 
 CLAIM_KEY = "hotfoot_claim"
 """Of the server's metadata: the claim on a server whose host cannot be asked itself."""
@@ -83,6 +85,22 @@ class NovaCloud:
     async def in_detail(self, instance: Instance) -> Instance:
         """Return a server with the device names of its volumes, and its ports."""
         return await in_detail(self._api, instance)
+
+    @property
+    def api(self) -> OpenStackApi:
+        """The APIs that it works with."""
+        return self._api
+
+    @property
+    def compute(self) -> NovaHosts:
+        """Its compute hosts as whole hosts; imported only for plans, which need more than a single migration."""
+        from hotfoot.cloud.nova_hosts import NovaHosts
+
+        return NovaHosts(self._api)
+
+    async def written_down(self, inventory: Inventory) -> WrittenDown:
+        """Return what Placement and Nova's aggregates say beside the inventory."""
+        return await self.compute.written_down(inventory)
 
     def visible(self, host: str) -> LibvirtCloud | None:
         """Return what asks libvirt on a host; None where it cannot be asked."""

@@ -27,8 +27,8 @@ OLDEST_MICROVERSION = (2, 53)
 """Nova 16 (Pike): hypervisors and services by UUID; a destination that is named is checked by the scheduler."""
 NEWEST_MICROVERSION = (2, 96)
 """The newest whose answers Hotfoot was written for (Nova 29)."""
-_PLACEMENT_MICROVERSIONS = {"/allocation_candidates": "1.27"}
-"""From Rocky on: everything that every provider has and uses, in one answer."""
+_PLACEMENT_MICROVERSIONS = {"/allocation_candidates": "1.27", "/resource_providers": "1.14"}
+"""From Rocky on: everything that every provider has and uses, in one answer; the root of each provider's tree."""
 _PLACEMENT_MICROVERSION = "1.10"
 """For the rest: the newest of Pike's Placement."""
 _CAPPED = {"/os-hypervisors/detail": (2, 87), "/servers/detail": (2, 72)}
@@ -105,6 +105,11 @@ class OpenStackApi:
         """The cloud's name, for sentences."""
         return self._login.cloud
 
+    @property
+    def newest(self) -> tuple[int, int]:
+        """The highest microversion that Nova offers, which tells its release."""
+        return self._offered
+
     def offers(self, microversion: str) -> bool:
         """Whether Nova offers at least this microversion, and calls are made with it or a later one."""
         major, _, minor = microversion.partition(".")
@@ -127,9 +132,12 @@ class OpenStackApi:
                 raise
         return await self._pages(service, path, key, params)
 
-    async def post(self, service: str, path: str, body: Json) -> Json | None:
-        """Send an object; None for an empty answer, such as that of an accepted request (202)."""
-        return await self._ask("POST", service, path, body=body)
+    async def post(self, service: str, path: str, body: Json, *, at_most: tuple[int, int] | None = None) -> Json | None:
+        """Send an object; None for an empty answer, such as that of an accepted request (202).
+
+        ``at_most``: the newest microversion whose meaning is wanted.
+        """
+        return await self._ask("POST", service, path, body=body, at_most=at_most)
 
     async def put(self, service: str, path: str, body: Json) -> Json | None:
         """Replace an object; None for an empty answer."""
@@ -168,21 +176,29 @@ class OpenStackApi:
         params: dict[str, str] | None = None,
         body: Json | None = None,
         timeout_s: float = ANSWER_TIMEOUT_S,
+        at_most: tuple[int, int] | None = None,
     ) -> Json | None:
         timeout_s = self._login.api_timeout_s or timeout_s
         try:
             async with asyncio.timeout(2 * timeout_s + CONNECT_TIMEOUT_S):  # where an answer trickles in
                 return await _in_thread(
-                    self._threads, lambda: self._call(method, service, path, params or {}, body, timeout_s)
+                    self._threads, lambda: self._call(method, service, path, params or {}, body, timeout_s, at_most)
                 )
         except TimeoutError:
             raise HotfootError(words.silent(self.cloud, service, self._roots.get(service), timeout_s)) from None
 
     def _call(
-        self, method: str, service: str, path: str, params: dict[str, str], body: Json | None, timeout_s: float
+        self,
+        method: str,
+        service: str,
+        path: str,
+        params: dict[str, str],
+        body: Json | None,
+        timeout_s: float,
+        at_most: tuple[int, int] | None,
     ) -> Json | None:
         """Make one call, in a thread."""
-        headers = {"Accept": "application/json", **self._version_header(service, path)}
+        headers = {"Accept": "application/json", **self._version_header(service, path, at_most)}
         try:
             url = self._root(service) + path
             try:
@@ -225,12 +241,12 @@ class OpenStackApi:
             timeout=(min(CONNECT_TIMEOUT_S, timeout_s), timeout_s),
         )
 
-    def _version_header(self, service: str, path: str) -> dict[str, str]:
+    def _version_header(self, service: str, path: str, at_most: tuple[int, int] | None) -> dict[str, str]:
         if service == "placement":
             return {"OpenStack-API-Version": f"placement {_PLACEMENT_MICROVERSIONS.get(path, _PLACEMENT_MICROVERSION)}"}
         if service != "compute":
             return {}
-        version = min(self._offered, NEWEST_MICROVERSION, _CAPPED.get(path, NEWEST_MICROVERSION))
+        version = min(self._offered, at_most or _CAPPED.get(path, NEWEST_MICROVERSION), NEWEST_MICROVERSION)
         return {"OpenStack-API-Version": f"compute {version[0]}.{version[1]}"}
 
     def _root(self, service: str) -> str:

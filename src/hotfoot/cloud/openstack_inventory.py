@@ -41,7 +41,7 @@ async def _look(api: OpenStackApi, instances: Coroutine[None, None, _Servers]) -
     (servers, groups, projects), services, (hypervisors, providers), aggregates = await asyncio.gather(
         instances,
         api.all("compute", "/os-services", "services", binary="nova-compute"),
-        _hypervisors_and_providers(api),
+        hypervisors_and_providers(api),
         api.all("compute", "/os-aggregates", "aggregates"),
     )
     return inventory_of(
@@ -138,7 +138,8 @@ async def _named_projects(api: OpenStackApi, ids: Iterable[str]) -> list[Json]:
     return [project for found in await asyncio.gather(*(one(each) for each in ids)) for project in found]
 
 
-async def _hypervisors_and_providers(api: OpenStackApi) -> tuple[list[Json], Mapping[str, Json]]:
+async def hypervisors_and_providers(api: OpenStackApi) -> tuple[list[Json], Mapping[str, Json]]:
+    """Return all hypervisors, and what Placement says each has, uses and can do, by its UUID. Raises HotfootError."""
     hypervisors, summaries = await asyncio.gather(
         api.all("compute", "/os-hypervisors/detail", "hypervisors"), _summaries(api)
     )

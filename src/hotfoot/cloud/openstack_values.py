@@ -97,6 +97,7 @@ def instance_of(server: Json, projects: Mapping[str, str], groups: Sequence[Serv
             # One without a host is numbered in another database, with a number that one with a host may have as well.
             libvirt_name=server.get("OS-EXT-SRV-ATTR:instance_name") if server.get("OS-EXT-SRV-ATTR:host") else None,
             flavor=flavor.get("original_name"),
+            extra_specs=tuple(sorted(_mapping(flavor.get("extra_specs")).items())),
             image_id=image,
             locked=bool(server.get("locked")),
             host_status=server.get("host_status") or None,

@@ -51,7 +51,7 @@ _QUEUE_PORT = 5672
 
 def refuse(openstack: bool, fake_hosts: int, storage_kind: Storage, *, other: bool) -> None:
     """Raise LabError where OpenStack cannot be had together with what else is asked for."""
-    if openstack and (other or storage_kind in ("ceph", "iscsi")):
+    if openstack and (other or storage_kind in ("cephfs", "ceph", "iscsi")):
         raise LabError(
             "--openstack is for hosts in namespaces that are ready for instances, with storage glusterfs, nfs or none: "
             "it goes neither with --hosts vm nor with --bare or --cpu-differs.",

@@ -18,7 +18,7 @@ from hotfoot.migration.facts import DeclaredStorage, FileSight, HostFiles, PairF
 from hotfoot.migration.forecast import SETUP_MS, SWITCH_MS
 from hotfoot.migration.options import MigrationOptions
 from hotfoot.migration.preflight import cannot_run
-from hotfoot.migration.sharing import SHARED_FS, Sharing, judge
+from hotfoot.migration.sharing import Sharing, is_shared, judge, place_of
 from hotfoot.placement.snapshot import CPU, MEMORY, VCPUS, Host, Instance, Resource, Snapshot
 
 VCPUS_PER_CPU = 16.0
@@ -206,12 +206,7 @@ def _facts(sight: Sight, one: SeenInstance, destination: str) -> PairFacts:
 
 def _inside(folder: FileSight, path: str, at_source: FileSight | None) -> FileSight:
     """Return a file as it is to be expected in a folder that was seen: the same one where both are one shared place."""
-    same = (
-        at_source is not None
-        and folder.exists
-        and folder.fs_type in SHARED_FS
-        and (folder.fs_type, folder.mount_source) == (at_source.fs_type, at_source.mount_source)
-    )
+    same = at_source is not None and folder.exists and is_shared(folder) and place_of(folder) == place_of(at_source)
     if at_source is not None and same:
         return replace(at_source, free_bytes=folder.free_bytes)
     return replace(folder, path=path, exists=False, inode=0, size_bytes=0)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from hotfoot.cloud.protocol import Cloud, Survey
 from hotfoot.errors import ExitStatus, HotfootError
 from hotfoot.inventory import Inventory
-from hotfoot.migration.facts import DeclaredStorage
-from hotfoot.migration.whole_cluster import take
 from hotfoot.placement.declared import NOTHING, Declared
 from hotfoot.placement.mending import narrowed
 from hotfoot.placement.plan import Plan
@@ -55,17 +53,6 @@ class Planned:
     overhead_s: float
 
 
-async def look_and_plan(
-    cloud: WholeCloud, storage: Sequence[DeclaredStorage], limits: Limits, wish: Wish, around: Around
-) -> Planned:
-    """Look at all hosts, and plan; the links are not tried. Raises HotfootError when the wish names what is not there.
-
-    Invariant: nothing is planned against ``around``.
-    """
-    seen, inventory = await take(cloud, storage)
-    return await plan_for(within(seen, limits, around), inventory, wish, around)
-
-
 async def plan_for(snapshot: Snapshot, inventory: Inventory, wish: Wish, around: Around) -> Planned:
     """Plan for what was seen, as ``within`` returned it. Raises HotfootError when the wish names what is not there."""
     wish = narrowed(snapshot, wish)
@@ -79,14 +66,11 @@ async def plan_for(snapshot: Snapshot, inventory: Inventory, wish: Wish, around:
     return Planned(plan=made, inventory=inventory, snapshot=snapshot, overhead_s=around.overhead_s)
 
 
-async def look_and_check(
-    cloud: WholeCloud, storage: Sequence[DeclaredStorage], limits: Limits, made: MadePlan, around: Around
-) -> Planned:
-    """Look at all hosts, and return a plan that was made earlier, if it can be carried out as it is.
+def check(seen: Snapshot, inventory: Inventory, limits: Limits, made: MadePlan, around: Around) -> Planned:
+    """Return a plan that was made earlier, if it can be carried out as it is on what was seen now. Pure.
 
     Raises HotfootError (refused) with a line for each move that is not valid any more.
     """
-    seen, inventory = await take(cloud, storage)
     snapshot = within(seen, limits, around)
     moves, wrong = recheck(snapshot, made.asked.wish, made.plan.moves)
     if wrong:

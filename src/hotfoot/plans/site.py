@@ -33,7 +33,7 @@ from hotfoot.placement.snapshot import Limits, Snapshot
 from hotfoot.placement.wish import Balance, Wish
 from hotfoot.plans.homes import Drained, drained_of
 from hotfoot.plans.means import Means
-from hotfoot.plans.planner import Around, Planned, WholeCloud, look_and_check, look_and_plan, plan_for, within
+from hotfoot.plans.planner import Around, Planned, WholeCloud, check, plan_for, within
 from hotfoot.plans.whereabouts import whereabouts
 
 LEAST_OVERHEAD_S = SETTLE_S + WATCH_BEFORE_S + WATCH_AFTER_S
@@ -49,7 +49,8 @@ class Site:
     cloud: WholeCloud
     place: Place
     cluster: str
-    hosts: tuple[str, ...]
+    hosts: tuple[str, ...] | None
+    """Those that are declared; None: the cloud tells which there are."""
     storage: Sequence[DeclaredStorage]
     limits: Limits
     request_of: Callable[[str, str, str], Request]
@@ -71,10 +72,7 @@ class Site:
 
         Raises HotfootError (refused) when a plan touches a named host.
         """
-        held = await asyncio.to_thread(self.plans.held, self.cluster)
-        for host in named:
-            if host in held:
-                raise busy(host, held[host])
+        await self.check_free(named)
         around = await self.around()
         around = replace(around, out=around.out - {*back})
         seen, inventory = await self.look(around, wish, self.trial)
@@ -86,11 +84,10 @@ class Site:
         Raises HotfootError (refused) with a line for each move that is not valid any more, or when another plan
         touches a host of it.
         """
-        held = await asyncio.to_thread(self.plans.held, self.cluster)
-        for host in made.hosts:
-            if host in held:
-                raise busy(host, held[host])
-        return await look_and_check(self.cloud, self.storage, self.limits, made, await self.around())
+        await self.check_free(made.hosts)
+        around = await self.around()
+        seen, inventory = await self.take()
+        return check(seen, inventory, self.limits, made, around)
 
     async def around(self, but: str | None = None) -> Around:
         """Return what the journal says that a plan must respect; ``but``: not what this plan holds."""
@@ -104,12 +101,16 @@ class Site:
             declared=self.declared,
         )
 
+    async def take(self, trial: Trial | None = None) -> tuple[Snapshot, Inventory]:
+        """Look at all hosts, as they are. Raises HotfootError."""
+        return await take(self.cloud, self.storage, trial)
+
     async def look(self, around: Around, wish: Wish, trial: Trial | None = None) -> tuple[Snapshot, Inventory]:
         """Look at all hosts; returns what planning is to see, and what it was seen from.
 
         Where the wish is for measured load, that is asked for where it is known best. Raises HotfootError.
         """
-        seen, inventory = await take(self.cloud, self.storage, trial)
+        seen, inventory = await self.take(trial)
         if self.load is not None and isinstance(wish.objective, Balance) and wish.objective.measured:
             seen, count = told_of(seen, *await self.load())
             if not count and any(one.movable for one in inventory.instances):
@@ -120,7 +121,8 @@ class Site:
 
     async def plan(self, wish: Wish, around: Around) -> Planned:
         """Look at all hosts, and plan; the links are not tried, since migrations may run over them."""
-        return await look_and_plan(self.cloud, self.storage, self.limits, wish, around)
+        seen, inventory = await self.take()
+        return await plan_for(within(seen, self.limits, around), inventory, wish, around)
 
     async def open(
         self,
@@ -149,7 +151,11 @@ class Site:
             made_ms=now_ms(),
             asked_from=asked_from(),
         )
-        return await asyncio.to_thread(self.plans.open, record, course.steps, out, back), course
+        return await self.keep(record, course, out, back), course
+
+    async def keep(self, record: PlanRecord, course: Course, out: Collection[str], back: Collection[str]) -> PlanRecord:
+        """Keep a plan that begins with its id, and take hosts out of placement or put them back."""
+        return await asyncio.to_thread(self.plans.open, record, course.steps, out, back)
 
     async def drained(self, hosts: Collection[str]) -> Drained:
         """Return what can be brought back to hosts, of all that was drained from them and not restored since."""
@@ -164,11 +170,15 @@ class Site:
 
         Raises HotfootError (refused) when an open plan touches one.
         """
+        await self.check_free(hosts)
+        return await asyncio.to_thread(self.plans.put_back, self.cluster, hosts)
+
+    async def check_free(self, hosts: Collection[str]) -> None:
+        """Raise HotfootError (refused) when an open plan touches one of these hosts."""
         held = await asyncio.to_thread(self.plans.held, self.cluster)
         for host in hosts:
             if host in held:
                 raise busy(host, held[host])
-        return await asyncio.to_thread(self.plans.put_back, self.cluster, hosts)
 
     def orphaned(self, verb: str) -> tuple[PlanRecord, ...]:
         """Return the open plans of a verb whose process is gone, though nobody paused them. Blocks."""
@@ -195,7 +205,7 @@ class Site:
         once = bool(record.asked.get("once"))
         course = await self._reconciled(course, once=once)
         if once and course.in_state(StepState.WAITING):
-            seen, _ = await take(self.cloud, self.storage)
+            seen, _ = await self.take()
             now = within(seen, self.limits, await self.around(but=record.id))
             course = still_valid(now, Wish.model_validate(record.wish), course)
         await asyncio.to_thread(self.plans.save, record.id, course.steps)

@@ -1,0 +1,105 @@
+"""Where plans are made and carried out on an OpenStack cloud: Nova's compute services say what is out of placement."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
+from typing import Protocol
+
+from hotfoot.cloud.nova_hosts import NovaHosts
+from hotfoot.errors import ExitStatus, HotfootError
+from hotfoot.inventory import Inventory
+from hotfoot.journal.entries import now_ms
+from hotfoot.journal.plan_record import PlanRecord, PlanState
+from hotfoot.migration.whole_cluster import NovaSurvey, Trial, take_by_nova
+from hotfoot.placement.course import Course
+from hotfoot.placement.snapshot import Snapshot
+from hotfoot.placement.wish import Drain, Restore, Wish
+from hotfoot.plans.planner import Around, Planned, WholeCloud
+from hotfoot.plans.site import Site
+
+
+class WholeNova(WholeCloud, NovaSurvey, Protocol):
+    """An OpenStack cloud as a whole: it is looked at, it moves instances, and its hosts are taken out of placement."""
+
+    @property
+    def compute(self) -> NovaHosts:
+        """Its compute hosts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NovaSite(Site):
+    """A site whose hosts are out of placement where Hotfoot has disabled their compute service.
+
+    Invariant: a service that somebody else disabled is never enabled.
+    """
+
+    nova: WholeNova
+
+    @classmethod
+    def of(cls, site: Site, nova: WholeNova) -> NovaSite:
+        """Return the site of an OpenStack cloud."""
+        return cls(**{field.name: getattr(site, field.name) for field in fields(site)}, nova=nova)
+
+    async def take(self, trial: Trial | None = None) -> tuple[Snapshot, Inventory]:
+        """Look at the cloud, as Nova and Placement have it. Raises HotfootError."""
+        return await take_by_nova(self.nova, trial)
+
+    async def around(self, but: str | None = None) -> Around:
+        """Return what a plan must respect; what is out of placement, Nova says."""
+        known, out = await asyncio.gather(Site.around(self, but), self.nova.compute.taken_out())
+        return replace(known, out=known.out | out)
+
+    async def first_plan(self, wish: Wish, named: Collection[str], back: Collection[str] = ()) -> Planned:
+        """Look, and plan; raises HotfootError (refused) also when a host that is to come back is not Hotfoot's."""
+        await self.nova.compute.check_ours(back)
+        return await Site.first_plan(self, wish, named, back)
+
+    async def keep(self, record: PlanRecord, course: Course, out: Collection[str], back: Collection[str]) -> PlanRecord:
+        """Keep the plan, and then disable and enable services; where Nova refuses that, the plan has ended."""
+        opened = await asyncio.to_thread(self.plans.open, record, course.steps)
+        try:
+            await self._in_nova(opened, out, back)
+        except HotfootError as error:
+            ended = replace(
+                opened, state=PlanState.ENDED, ended_ms=now_ms(), status=int(error.status), remark=str(error)
+            )
+            left = course.left_out("its compute services could not be told")
+            with suppress(HotfootError):
+                await asyncio.to_thread(self.plans.put, ended, left.steps)
+            raise
+        return opened
+
+    async def put_back(self, hosts: Collection[str]) -> tuple[str, ...]:
+        """Enable the services that Hotfoot disabled; returns their hosts.
+
+        Raises HotfootError (refused) when an open plan touches one, or somebody else disabled one.
+        """
+        await self.check_free(hosts)
+        await self.nova.compute.check_ours(hosts)
+        return await self.nova.compute.put_back(hosts)
+
+    async def take_up(self, record: PlanRecord) -> tuple[PlanRecord, Course]:
+        """Make a plan this process's own; what its Hotfoot may not have come to tell Nova is told first."""
+        await asyncio.to_thread(self.check_idle, record)
+        match Wish.model_validate(record.wish).objective:
+            case Drain(hosts=hosts):
+                await self._in_nova(record, hosts, ())
+            case Restore():
+                await self._in_nova(record, (), record.asked_hosts)
+        return await Site.take_up(self, record)
+
+    async def _in_nova(self, record: PlanRecord, out: Collection[str], back: Collection[str]) -> None:
+        if out:
+            await self.nova.compute.take_out(out, f"{record.verb}, plan {record.id}, by {record.owner}")
+        if back:
+            await self.nova.compute.put_back(back)
+
+
+def unknown_host(name: str, known: Collection[str]) -> HotfootError:
+    """Return what is told of a host that Nova does not have."""
+    return HotfootError(
+        f"Nova has no compute host {name}; it has {', '.join(sorted(known)) or 'none'}.", ExitStatus.USAGE
+    )
