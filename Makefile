@@ -7,7 +7,7 @@ UV_VERSION := 0.13.8
 UV := .uv/bin/uv
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo --preserve-env=HOTFOOT_CACHE,HOTFOOT_RUN,HOTFOOT_FAULT_TABLE,CI,TERM")
 
-.PHONY: setup demo test lint unit lab-tests slow-tests fault-matrix bench bench-virsh bench-facts bench-judge bench-steering bench-forecast bench-placement bench-placement-size bench-soak clean packages lock
+.PHONY: setup demo test lint unit lab-tests slow-tests fault-matrix bench bench-virsh bench-facts bench-openstack bench-judge bench-steering bench-forecast bench-placement bench-placement-size bench-soak clean packages lock
 
 setup: .venv/.installed
 
@@ -53,7 +53,7 @@ fault-matrix: setup
 
 # All are run, whichever misses its goal.
 bench: setup
-	@status=0; for target in bench-virsh bench-facts bench-judge bench-steering; do \
+	@status=0; for target in bench-virsh bench-facts bench-openstack bench-judge bench-steering; do \
 	  $(MAKE) --no-print-directory $$target || status=1; done; exit $$status
 
 bench-virsh: setup
@@ -61,6 +61,10 @@ bench-virsh: setup
 
 bench-facts: setup
 	@$(SUDO) .venv/bin/python benchmarks/facts_of_hosts.py $(ARGS)
+
+# A quarter of an hour and more; installs python-openstackclient into a virtual environment of its own.
+bench-openstack: setup
+	@$(SUDO) .venv/bin/python benchmarks/openstack_speed.py $(ARGS)
 
 bench-judge: setup
 	@.venv/bin/python benchmarks/judge_hosts.py $(ARGS)
