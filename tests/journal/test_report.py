@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.journal.records import completed, failed, record
 
@@ -70,6 +70,7 @@ def test_a_refused_and_an_open_one_have_a_page_too() -> None:
 VALUES = st.one_of(st.none(), st.floats(0, 1e15, allow_nan=False))
 
 
+@example([5e-324], 0.0, False, False, False)
 @given(st.lists(VALUES, max_size=30), st.floats(0, 1e5), st.booleans(), st.booleans(), st.booleans())
 def test_whatever_the_figures_the_drawing_is_whole_and_inside_its_frame(
     values: list[float | None], end_s: float, binary: bool, steps: bool, area: bool

@@ -52,6 +52,10 @@ class Span:
     title: str
 
 
+_NOTHING = 1e-9
+"""What is not above this is nothing on an axis, in any unit that is drawn here."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
     """One chart: curves with one unit over one time axis."""
@@ -167,7 +171,7 @@ def _span(span: Span, x: Callable[[float], float], low: float, high: float) -> s
 
 def _round_steps(most: float, *, binary: bool) -> list[float]:
     """Return round values from 0 to the first that is not below ``most``."""
-    if most <= 0:
+    if most <= _NOTHING:
         return [0.0, 1.0]
     base = 1024.0 ** math.floor(math.log(most, 1024)) if binary and most >= 1 else 1.0
     step = _round_up(most / base / _TICKS) * base
