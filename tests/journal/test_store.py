@@ -107,6 +107,19 @@ def test_many_that_open_a_new_file_at_once_all_can(tmp_path: Path) -> None:
         list(pool.map(opened, range(600)))
 
 
+def test_several_threads_of_one_process_end_their_records_at_once(store: Store) -> None:
+    opened = [replace(each, id=store.entries.open(each)) for each in [record(owner=DEAD)] * 60]
+
+    def end(number: int) -> bool:
+        if number % 20 == 7:
+            store.entries.close()  # as a command does that gives up while a thread of its own still writes
+        return store.entries.end(failed(opened[number], ExitStatus.FAILED_ON_SOURCE, "found afterwards"))
+
+    with ThreadPoolExecutor(6) as pool:
+        assert all(pool.map(end, range(60)))
+    assert store.left_open("rack1") == ()
+
+
 def test_two_that_find_no_tables_make_them_once(place: Place) -> None:
     stores = [Store(place) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:

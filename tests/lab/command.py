@@ -37,9 +37,9 @@ class Said:
 
 
 def environment(cluster: Path | None = None, more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment of a command: a cluster file, and no colours."""
+    """Return the environment of a command: a cluster file, no colours, and Python's own stacks if it should crash."""
     env = {key: value for key, value in os.environ.items() if key != "HOTFOOT_CLUSTER"}
-    env |= {"NO_COLOR": "1", **(more or {})}
+    env |= {"NO_COLOR": "1", "PYTHONFAULTHANDLER": "1", **(more or {})}
     if cluster is not None:
         env["HOTFOOT_CLUSTER"] = str(cluster)
     return env

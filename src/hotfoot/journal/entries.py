@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import string
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -66,13 +67,16 @@ class Move:
 class Entries:
     """The entries of one journal. Every method raises HotfootError where the database cannot do it; none is half done.
 
-    Used by one thread at a time.
+    Invariant: of several threads one at a time has a transaction, and the connection is let go of between two. (They
+    share it: two orphans that are settled at once would else write into each other's transaction, and to close what
+    another thread uses ends the process.)
     """
 
     def __init__(self, place: Place) -> None:
         self._place = place
         self._database: Database | None = None
         self._made = False
+        self._one_at_a_time = threading.RLock()
 
     @property
     def name(self) -> str:
@@ -138,23 +142,25 @@ class Entries:
 
     def close(self) -> None:
         """Let go of the database."""
-        if self._database is not None:
-            self._database.close()
-            self._database = None
+        with self._one_at_a_time:
+            if self._database is not None:
+                self._database.close()
+                self._database = None
 
     @contextmanager
     def _begin(self) -> Iterator[Database]:
         """One transaction, with the tables as they are to be."""
-        try:
-            database = self._begun()
+        with self._one_at_a_time:
             try:
-                yield database
-                database.commit()
-            except BaseException:
-                database.roll_back()
-                raise
-        except Trouble as error:
-            raise HotfootError(f"the journal {self._place.name} cannot be used: {error}") from None
+                database = self._begun()
+                try:
+                    yield database
+                    database.commit()
+                except BaseException:
+                    database.roll_back()
+                    raise
+            except Trouble as error:
+                raise HotfootError(f"the journal {self._place.name} cannot be used: {error}") from None
 
     def _begun(self) -> Database:
         for again in (True, False):
