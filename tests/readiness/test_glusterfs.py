@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +181,37 @@ def test_what_is_still_to_be_healed() -> None:
     (finding,) = found(server("n1"), server("n2", gluster_heal={"instances": 7}), server("n3"))
     assert (finding.code, finding.host, finding.severity) == ("glusterfs.heal-pending", "n2", Severity.DANGEROUS)
     assert "7 entries" in finding.what
+    assert [change.phase for change in finding.changes] == [Phase.STORAGE_CLUSTER, max(Phase)]
+
+
+def heals(folder: Path, *left: int, launched: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run the step that heals with a double of gluster that tells, look after look, how many entries wait."""
+    (finding,) = found(server("n1"), server("n2", gluster_heal={"instances": 7}), server("n3"))
+    step = finding.changes[-1].step
+    assert isinstance(step, Command)
+    (folder / "left").write_text("".join(f"{number}\n" for number in left))
+    double = f"""#!/bin/sh
+        cd {folder}
+        case "$*" in
+        *heal-count) echo "Brick n1"; echo "Number of entries: $(head -n 1 left)"; sed -i 1d left;;
+        *) echo again >> launched; echo "Launching heal"; {"true" if launched else "echo no daemon; exit 1"};;
+        esac"""
+    for name, script in (("gluster", double), ("sleep", "#!/bin/sh")):
+        (folder / name).write_text(script)
+        (folder / name).chmod(0o755)
+    path = f"{folder}:{os.environ['PATH']}"
+    return subprocess.run(step.argv, env={"PATH": path}, capture_output=True, text=True, check=False)
+
+
+def test_a_heal_is_asked_for_until_nothing_waits(tmp_path: Path) -> None:
+    assert heals(tmp_path, 7, 2, 0, 5).returncode == 0
+    assert (tmp_path / "launched").read_text().split() == ["again"] * 3
+
+
+def test_a_long_heal_is_left_to_gluster_and_one_that_cannot_begin_is_told(tmp_path: Path) -> None:
+    assert heals(tmp_path, *[9] * 100).returncode == 0
+    said = heals(tmp_path, *[9] * 100, launched=False)
+    assert (said.returncode, said.stderr) == (1, "no daemon\n")
 
 
 @pytest.mark.parametrize(

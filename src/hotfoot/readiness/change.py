@@ -33,6 +33,8 @@ class Phase(IntEnum):
     NOVA = 80
     INSTANCES = 85
     CLUSTER_FILE = 90
+    STORAGE_COPIES = 95
+    """What may take long and holds up nothing else: copies of disks brought up to date."""
 
 
 CONTROLLER = "this machine"
