@@ -90,6 +90,30 @@ def test_hosts_that_are_kept_out_are_let_in_for_now_and_for_good() -> None:
     assert len(plan(again, Facts(hosts=(_host("n1", _nft(SSH_ONLY), conf=written.new_text),))).changes) == 1
 
 
+def test_the_controller_that_asks_is_let_in_to_libvirt_beside_the_hosts() -> None:
+    n1 = _host("n1", RIGHT, came_from="10.0.0.254")
+    (finding,) = found = [each for each in _found(n1, controllers=["10.9.0.0/24"]) if each.host == "n1"]
+    assert (finding.code, finding.severity) == ("firewall.controllers-closed", Severity.BLOCKS)
+    assert "10.9.0.0/24 and 10.0.0.254" in finding.what
+    written, command = plan(found, Facts(hosts=(n1,))).changes
+    rule = "ip saddr { 10.9.0.0/24, 10.0.0.254 } tcp dport { 16514 } accept"
+    assert rule in (written.new_text or "")
+    assert isinstance(command.step, Command)
+    assert rule in command.step.argv[2]
+    both = f'{written.new_text}insert rule inet filter input ip saddr {{ 10.0.0.1 }} accept comment "hotfoot 0"\n'
+    closed = _host("n1", _nft(SSH_ONLY), conf=both, came_from="10.0.0.254")
+    texts = [change.new_text for change in plan(_found(closed), Facts(hosts=(closed,))).changes if change.new_text]
+    assert [text.count("insert rule") for text in texts] == [2] * len(texts)  # each takes its own old rule's place
+
+
+def test_a_controller_inside_a_named_network_or_among_the_hosts_is_told_once() -> None:
+    assert _codes(_host("n1", RIGHT, came_from="10.0.0.2")) == []
+    assert _codes(_host("n1", RIGHT, came_from="10.9.0.7"), libvirt={"transport": "ssh"}) == []
+    finding, *_ = _found(_host("n1", RIGHT, came_from="10.9.0.7"), controllers=["10.9.0.0/24"])
+    assert finding.host == "n1"
+    assert "10.9.0.7" not in finding.what
+
+
 def test_a_chain_of_another_program_is_opened_for_now_only() -> None:
     found = _found(_host("n1", _nft(SSH_ONLY), conf="# empty\n"))
     assert all(isinstance(change.step, Command) for finding in found for change in finding.changes)

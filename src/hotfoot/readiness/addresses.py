@@ -66,6 +66,12 @@ def is_ip(text: str) -> bool:
     return True
 
 
+def first_of(source: str) -> str:
+    """Return an address, or the first one of a host in a network."""
+    network = ipaddress.ip_network(source, strict=False)
+    return str(network[1] if network.num_addresses > 2 else network[0])
+
+
 def is_loopback(text: str) -> bool:
     """Whether it is an address that leads a host to itself."""
     return text.startswith("127.") or text == "::1"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from hotfoot.cluster import Cluster
-from hotfoot.readiness.addresses import Addresses, addresses_of, ip, is_ip
+from hotfoot.cluster.model import in_network
+from hotfoot.readiness.addresses import Addresses, addresses_of, first_of, ip, is_ip
 from hotfoot.readiness.change import Change
 from hotfoot.readiness.facts import Facts, FirewallFact, HostFacts
 from hotfoot.readiness.finding import Finding, Severity, Topic
@@ -61,8 +61,7 @@ def judge(cluster: Cluster, facts: Facts) -> Iterator[Finding]:
             elif peers:
                 unsure.append(service)
         yield from _closed(host, services, closed, known, firewall, closing if own is not None else ())
-        if own is not None:
-            yield from _controllers(cluster, host, own, closing)
+        yield from _controllers(cluster, host, firewall, known, closing if own is not None else ())
         yield from _not_understood(host, unsure)
         yield from _open_to_all(cluster, host, services, firewall, known[host.host], closing)
         yield from _consoles(host, firewall, known)
@@ -238,31 +237,45 @@ def _not_understood(host: HostFacts, services: list[Service]) -> Iterator[Findin
         )
 
 
-def _controllers(cluster: Cluster, host: HostFacts, own: Filter, closing: tuple[Change, ...]) -> Iterator[Finding]:
-    """Judge whether our own rules, written for the controllers of that day, let in those of today, and us."""
+def _controllers(
+    cluster: Cluster, host: HostFacts, firewall: Judge, known: Mapping[str, Addresses], closing: tuple[Change, ...]
+) -> Iterator[Finding]:
+    """Judge whether the machines that Hotfoot runs on, those named and the one that asks now, get in to libvirt."""
     if cluster.libvirt.transport == "ssh":
         return
     port = cluster.libvirt.port or LIBVIRT_PORTS[cluster.libvirt.transport]
-    sources = (*cluster.controllers, *((host.came_from,) if is_ip(host.came_from) else ()))
-    out = [source for source in sources if own.verdicts(_first_of(source), port) == DROP]
-    if out:
-        yield Finding(
-            code="firewall.controllers-closed",
-            severity=Severity.BLOCKS,
-            host=host.host,
-            what=f"The firewall of {host.host} keeps the controller {listed(dict.fromkeys(out))} out at port {port},"
-            " meant for libvirt.",
-            evidence="by the rules of Hotfoot's own table, made when it was not a controller",
-            why="Hotfoot on that machine talks to the hosts' libvirt there: without it no migration begins.",
-            remedy=f"Let it in, and still nobody else: `hotfoot prepare --topic firewall` writes the rules of"
-            f" {host.host} anew.",
-            changes=closing,
-        )
+    hosts = {address for peer in known.values() for address in peer.declared}
+    own = known[host.host]
+
+    def refused_by(rules: Judge, source: str) -> bool:
+        first = first_of(source)
+        return rules.verdicts(first, port, _destination(own, first)) == DROP
+
+    out = [source for source in _controllers_of(cluster, host) if source not in hosts and refused_by(firewall, source)]
+    if not out:
+        return
+    inner = firewall.inner if isinstance(firewall, Guarded) else firewall
+    refused = tuple(source for source in out if refused_by(inner, source))
+    opening = Opening(refused, ((port, port),), own.declared, "the controllers", "hotfoot controllers")
+    yield Finding(
+        code="firewall.controllers-closed",
+        severity=Severity.BLOCKS,
+        host=host.host,
+        what=f"The firewall of {host.host} ({_kind(host)}) keeps the controller {listed(out)} out at port {port},"
+        " meant for libvirt.",
+        evidence=f"by its rules a connection from {listed(first_of(source) for source in out)} to {port} is dropped",
+        why="Hotfoot on that machine talks to the hosts' libvirt there: without it no migration begins.",
+        remedy=f"Let {listed(out)} in to {port} on {host.host}, and nobody else but the cluster's hosts.",
+        changes=(*(open_for(host, inner, opening) if refused else ()), *closing),
+    )
 
 
-def _first_of(source: str) -> str:
-    network = ipaddress.ip_network(source, strict=False)
-    return str(network[1] if network.num_addresses > 2 else network[0])
+def _controllers_of(cluster: Cluster, host: HostFacts) -> tuple[str, ...]:
+    """Return the controllers' addresses and networks, and the address that we came from where it is in none of them."""
+    came_from = ip(host.came_from) if is_ip(host.came_from) else None
+    if came_from is None or any(in_network(came_from, source) for source in cluster.controllers):
+        return cluster.controllers
+    return (*cluster.controllers, came_from)
 
 
 def _nothing_filters(

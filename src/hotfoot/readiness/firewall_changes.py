@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hotfoot.readiness.addresses import first_of
 from hotfoot.readiness.change import Change, Command, EditFile, Phase, Step
 from hotfoot.readiness.edit import EnsureLine
 from hotfoot.readiness.facts import HostFacts
@@ -26,12 +27,18 @@ _MAIN_FILES = ("/etc/nftables.conf", "/etc/sysconfig/nftables.conf")
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What is to be let in: from which addresses to which ports of TCP, each first and last, none overlapping."""
+    """What is to be let in: from which addresses or networks to which ports of TCP, none of either overlapping.
+
+    Ports are given as first and last.
+    """
 
     sources: tuple[str, ...]
     ports: tuple[tuple[int, int], ...]
     own: tuple[str, ...]
     """The host's own addresses, which need no rule where there is one rule per address."""
+    whom: str = "the cluster's hosts"
+    mark: str = "hotfoot"
+    """Begins the comment of a rule of nftables: those with the same mark take each other's place."""
 
     def own_as_seen_from(self, source: str) -> str:
         """Return the host's address that a source speaks to, empty where that cannot be known."""
@@ -66,7 +73,7 @@ def _nft(host: HostFacts, firewall: Filter, opening: Opening) -> Iterator[Step]:
     for source in opening.others:
         for low, high in opening.ports:
             for port in {low, (low + high) // 2, high}:
-                chains = firewall.refusing(source, port, opening.own_as_seen_from(source))
+                chains = firewall.refusing(first_of(source), port, opening.own_as_seen_from(source))
                 refusing += [chain for chain in chains if chain not in refusing and chain.key != OWN_CHAIN]
     for chain in refusing:
         if chain.table == "filter" and chain.name == "INPUT":  # made by iptables, which reads no rules of nft's
@@ -75,16 +82,19 @@ def _nft(host: HostFacts, firewall: Filter, opening: Opening) -> Iterator[Step]:
             continue
         rules = _rules(chain, opening)
         place = " ".join(chain.key)
-        mark = f"hotfoot {hashlib.sha256(' '.join(rules).encode()).hexdigest()[:8]}"
+        mark = f"{opening.mark} {hashlib.sha256(' '.join(rules).encode()).hexdigest()[:8]}"
         lines = [f'insert rule {place} {rule} accept comment "{mark}"' for rule in rules]
         path = _file_of(host, chain)
         if path is not None:
             edits = tuple(
-                EnsureLine(line=line, instead_of=f'^insert rule {re.escape(place)} {line.split()[5]} .*"hotfoot ')
+                EnsureLine(
+                    line=line,
+                    instead_of=f'^insert rule {re.escape(place)} {line.split()[5]} .*"{opening.mark} [0-9a-f]+"$',
+                )
                 for line in lines
             )
             yield EditFile(path=path, edits=edits, check=("nft", "-c", "-f", "{}") if path in _MAIN_FILES else ())
-        yield _insert(place, lines, mark)
+        yield _insert(place, lines, mark, opening)
 
 
 def _rules(chain: BaseChain, opening: Opening) -> list[str]:
@@ -109,19 +119,19 @@ def _file_of(host: HostFacts, chain: BaseChain) -> str | None:
     return None
 
 
-def _insert(place: str, lines: list[str], mark: str) -> Command:
+def _insert(place: str, lines: list[str], mark: str, opening: Opening) -> Command:
     """Return what inserts the rules into the running ruleset, in place of older ones of ours.
 
     The whole file is not loaded anew: that would throw away what libvirt, containers and others added.
     """
     clear = (
         f"for handle in $(nft -a list chain {place}"
-        " | sed -n 's/.*comment \"hotfoot [0-9a-f]*\" # handle \\([0-9]*\\)$/\\1/p'); do"
+        f" | sed -n 's/.*comment \"{opening.mark} [0-9a-f]*\" # handle \\([0-9]*\\)$/\\1/p'); do"
         f" nft delete rule {place} handle $handle || exit 1; done"
     )
     inserts = "; ".join(f"nft '{line}' || exit 1" for line in lines)
     return Command(
-        title=f"let the cluster's hosts in, by {'rules' if len(lines) > 1 else 'a rule'} in {place} of nftables",
+        title=f"let {opening.whom} in, by {'rules' if len(lines) > 1 else 'a rule'} in {place} of nftables",
         argv=("sh", "-c", f"{clear}; {inserts}"),
         done_if=("sh", "-c", f"nft list chain {place} | grep -qF '\"{mark}\"'"),
         undo=("sh", "-c", clear),
@@ -157,14 +167,14 @@ def _firewalld(firewall: Firewalld, opening: Opening) -> Iterator[Command]:
     """Yield what adds rich rules, to the running firewall and for good: a reload would drop what others added."""
     by_zone: dict[str, list[str]] = {}
     for source in opening.others:
-        for zone in firewall.zones_of(source):
+        for zone in firewall.zones_of(first_of(source)):
             by_zone.setdefault(zone.name, []).extend(_rich_rules(source, opening))
     for name, rules in by_zone.items():
         for where, words in (("for good", ["--permanent"]), ("at once", [])):
             call = ("firewall-cmd", "-q", *words, f"--zone={name}")
             query = " ".join(call)
             yield Command(
-                title=f"let the cluster's hosts in by zone {name} of firewalld, {where}",
+                title=f"let {opening.whom} in by zone {name} of firewalld, {where}",
                 argv=(*call, *(f"--add-rich-rule={rule}" for rule in rules)),
                 done_if=("sh", "-c", f'for rule; do {query} --query-rich-rule="$rule" || exit 1; done', "sh", *rules),
                 undo=(*call, *(f"--remove-rich-rule={rule}" for rule in rules)),
