@@ -41,7 +41,7 @@ unit: setup
 	@.venv/bin/pytest -q -m "not lab"
 
 lab-tests: setup
-	@$(SUDO) .venv/bin/pytest -q -m lab $(ARGS)
+	@$(SUDO) .venv/bin/pytest -q -m lab --durations=40 $(ARGS)
 
 # The lab tests that take minutes each, which `make test` leaves out; two hours and more. ARGS='-k nfs' runs some.
 slow-tests: setup

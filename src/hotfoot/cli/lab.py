@@ -39,6 +39,7 @@ def _lab_json(lab: Lab) -> dict[str, Any]:
         "cluster_file": str(store.cluster_file_of(lab.name)),
         "transport": lab.transport,
         "storage": lab.storage,
+        "firewall": lab.firewall,
         "bare": lab.bare,
         "openstack": _openstack_json(lab),
         "vm_accelerator": lab.vm_accelerator,
@@ -87,6 +88,9 @@ def up(
     cpu_differs: Annotated[
         bool, typer.Option("--cpu-differs", help="The last host gives instances less of a CPU than the others.")
     ] = False,
+    firewall: Annotated[
+        str, typer.Option(help="none, ufw or firewalld: on each host, open for SSH alone, as prepare finds it.")
+    ] = "none",
     openstack: Annotated[
         bool, typer.Option("--openstack", help="Nova on the hosts, its control plane beside them, and clouds.yaml.")
     ] = False,
@@ -110,6 +114,7 @@ def up(
     from hotfoot.lab.storage import default_storage
 
     spec.check_choice(transport, spec.Transport, "transport")
+    spec.check_choice(firewall, spec.Firewall, "firewall")
     if storage:
         spec.check_choice(storage, spec.Storage, "storage")
     vm, host_count = spec.parse_hosts(hosts)
@@ -118,6 +123,7 @@ def up(
         host_count=host_count,
         vm=vm,
         cpu_differs=cpu_differs,
+        firewall=firewall,  # type: ignore[arg-type]
         openstack=openstack,
         fake_hosts=fake_hosts,
         instance_count=instances if instances is not None else 0 if bare else 2,

@@ -19,7 +19,7 @@ from hotfoot.errors import ExitStatus
 from hotfoot.lab import (
     accelerator,
     ceph,
-    ceph_layer,
+    host_layer,
     image,
     instances,
     iscsi,
@@ -39,11 +39,13 @@ from hotfoot.lab import (
     vm_state,
     witness,
 )
+from hotfoot.lab import firewall as closed
 from hotfoot.lab.bare import bare_host_files
 from hotfoot.lab.command import LabError, run
 from hotfoot.lab.host_files import host_files
 from hotfoot.lab.own_files import groups_of, write_controller_files, write_host_files
 from hotfoot.lab.spec import (
+    Firewall,
     Lab,
     LabHost,
     LabInstance,
@@ -75,6 +77,7 @@ def up(
     bare: bool = False,
     vm: bool = False,
     cpu_differs: bool = False,
+    firewall: Firewall = "none",
     openstack: bool = False,
     fake_hosts: int = 0,
 ) -> Lab:
@@ -83,6 +86,7 @@ def up(
     A lab of that name that is running is refused; the remains of one that was killed, also while it came up,
     are removed first. A ``bare`` lab's hosts are left as they are before anybody prepares them; with ``vm`` they
     are virtual machines with a kernel of their own, with ``cpu_differs`` the last gives instances less of a CPU.
+    With a ``firewall`` each host has it turned on at the end, open for SSH alone.
     With ``openstack`` its Nova makes the instances, and has ``fake_hosts`` more that are none.
     """
     check_name(name)
@@ -104,6 +108,7 @@ def up(
             ExitStatus.USAGE,
         )
     openstack_cloud.refuse(openstack, fake_hosts, storage_kind, other=bare or vm or cpu_differs)
+    closed.refuse(firewall, other=openstack or vm)
     machines = [*vm_host.obstacles(name, host_count), storage.machines_obstacle(storage_kind)] if vm else []
     own_kind = machines or [storage.obstacle(storage_kind)]
     for obstacle in (*machine.obstacles(), *own_kind):
@@ -113,7 +118,7 @@ def up(
     virtual = vm_image.ensure(picture, say) if vm else None
     if openstack:
         openstack_image.ensure(say)
-    ceph_layer.ensure(picture, storage_kind, say)
+    host_layer.ensure(picture, host_layer.packages_of(storage_kind, firewall), say)
     with store.lock(f"up-{name}"):
         _refuse_if_running(name)
         down(name)
@@ -138,6 +143,7 @@ def up(
                 bare=bare,
                 vm_accelerator=vm_accelerator,
                 cpu_differs=cpu_differs,
+                firewall=firewall,
                 openstack=openstack,
                 fake_hosts=fake_hosts,
             )
@@ -149,7 +155,10 @@ def up(
                 openstack_servers.join(lab, control_plane, instances.DISK_MIB)
             if instance_count:
                 say(f"starting {instance_count} instances")
-            return _start_instances(lab, instance_count, memory_mib, load)
+            lab = _start_instances(lab, instance_count, memory_mib, load)
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(lambda host: closed.turn_on(lab, host), lab.hosts))
+            return lab
         except BaseException:
             down(name)
             raise
@@ -239,7 +248,7 @@ def _start(
 def _boot(lab: Lab, host: LabHost, picture: image.Image) -> LabHost:
     folder = store.folder_of(lab.name)
     programs = openstack_image.programs() if lab.openstack else None
-    layer = ceph_layer.cached(picture) if lab.storage == "cephfs" else None
+    layer = host_layer.cached(picture, host_layer.packages_of(lab.storage, lab.firewall))
     kvm = lab.accelerator == "kvm"
     pid = namespaces.start_host(lab.name, lab.supervisor_pid, host, picture.folder, folder, kvm, programs, layer)
     network.connect(lab.supervisor_pid, host, pid)

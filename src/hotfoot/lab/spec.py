@@ -19,6 +19,7 @@ from hotfoot.lab.accelerator import Accelerator
 
 Transport = Literal["tls", "ssh", "tcp"]
 Storage = Literal["glusterfs", "nfs", "cephfs", "ceph", "iscsi", "none"]
+Firewall = Literal["none", "ufw", "firewalld"]
 
 INSTANCES_PATH = "/var/lib/nova/instances"
 BRICK = "/srv/brick/instances"
@@ -84,6 +85,7 @@ class Lab(_Value):
     A ``bare`` one has hosts that nobody has prepared: ``transport`` and ``storage`` are what its cluster file wants.
     With ``cpu_differs`` the last host gives its instances less of a CPU than the others, and they have all of it.
     ``accelerator`` is the instances'; ``vm_accelerator`` that of hosts which are virtual machines, else None.
+    With a ``firewall`` each host lets nobody in but to SSH.
     With ``openstack`` instances are made by its Nova, which has ``fake_hosts`` more without a hypervisor.
     """
 
@@ -101,6 +103,7 @@ class Lab(_Value):
     bare: bool = False
     vm_accelerator: Accelerator | None = None
     cpu_differs: bool = False
+    firewall: Firewall = "none"
     openstack: bool = False
     fake_hosts: int = 0
     ready: bool = False
