@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from hotfoot.cloud.openstack_values import instance_of, inventory_of, with_attachments
-from hotfoot.inventory import Capacity, Disk, InstanceState, Inventory
+from hotfoot.inventory import Disk, InstanceState, Inventory
+from hotfoot.nova_words import Capacity
 
 TOLD: dict[str, Any] = json.loads((Path(__file__).parent / "recorded" / "look-nova-34.json").read_text())
 

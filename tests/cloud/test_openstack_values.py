@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotfoot.cloud.openstack_values import hosts_of, instance_of, inventory_of, with_attachments
-from hotfoot.inventory import Capacity, Disk, InstanceState, Interface, ServerGroup
+from hotfoot.inventory import Disk, InstanceState, Interface
+from hotfoot.nova_words import Capacity, ServerGroup
 
 UUID = "2ce4c5b3-2866-4972-93ce-77a2ea46a7f9"
 IMAGE = "70a599e0-31e7-49b7-b260-868f441e862b"

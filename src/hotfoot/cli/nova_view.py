@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hotfoot.inventory import Disk, Host, Instance, Interface, Inventory, NovaHost, NovaServer
+    from hotfoot.inventory import Disk, Host, Instance, Interface, Inventory
+    from hotfoot.nova_words import NovaHost, NovaServer
 
 HOST_COLUMNS = ("ZONE", "AGGREGATES", "TRAITS")
 INSTANCE_COLUMNS = ("STATUS", "TASK", "PROJECT")

@@ -34,16 +34,8 @@ class Asked:
     """Whether the connection from here to the source broke too."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    pattern: str
-    """Compiled when an error is looked up: most commands see none."""
-    sentence: str
-
-
-def _rules(*pairs: tuple[str, str]) -> tuple[_Rule, ...]:
-    return tuple(_Rule(pattern, sentence) for pattern, sentence in pairs)
-
+_Rules = tuple[tuple[str, str], ...]
+"""Patterns, each with its sentence; compiled when an error is looked up: most commands see none."""
 
 _SOCKET = {
     "tls": "libvirtd-tls.socket or virtproxyd-tls.socket",
@@ -51,7 +43,7 @@ _SOCKET = {
     "ssh": "ssh.service",
 }
 
-CONNECTING = _rules(
+CONNECTING: _Rules = (
     (
         r"certificate .*(has expired|is not yet activated|expired)|expired certificate",
         "{who} and {host} do not trust each other: a certificate has expired or is not valid"
@@ -130,7 +122,7 @@ CONNECTING = _rules(
     ),
 )
 
-MIGRATING = _rules(
+MIGRATING: _Rules = (
     (
         r"unsafe migration|migration without shared storage|disks use cache",
         "libvirt takes moving {instance} for unsafe, since its disks are not on storage that"
@@ -266,13 +258,12 @@ MIGRATING = _rules(
     ),
 )
 
-_PEER = re.compile(
+_PEER = (
     r"end of file while reading|connection reset|cannot recv data|read tls confirmation|host key verification|"
-    r"permission denied \(|authentication failed|our own certificate",
-    re.IGNORECASE,
+    r"permission denied \(|authentication failed|our own certificate"
 )
 """What a connection to the destination's libvirt says when it does not come about."""
-_CERTIFICATE = re.compile(r"certificate|tls handshake|known issuer", re.IGNORECASE)
+_CERTIFICATE = r"certificate|tls handshake|known issuer"
 SOURCE_LOST = "The connection to libvirt on {host}, the source, was lost during the migration."
 
 
@@ -315,18 +306,18 @@ def _to_peer(raw: str, asked: Asked) -> bool:
     """
     if REMOTE in raw.lower() or f":{asked.destination_port}'" in raw or f"service '{asked.destination_port}'" in raw:
         return True
-    if not asked.native_tls and _CERTIFICATE.search(raw):
+    if not asked.native_tls and re.search(_CERTIFICATE, raw, re.IGNORECASE):
         return True
-    return not asked.began and _PEER.search(raw) is not None
+    return not asked.began and re.search(_PEER, raw, re.IGNORECASE) is not None
 
 
-def _first(rules: tuple[_Rule, ...], raw: str, who: str, host: str, asked: Asked) -> str | None:
-    for rule in rules:
-        match = re.search(rule.pattern, raw, re.IGNORECASE)
+def _first(rules: _Rules, raw: str, who: str, host: str, asked: Asked) -> str | None:
+    for pattern, told in rules:
+        match = re.search(pattern, raw, re.IGNORECASE)
         if match:
             found = match.groupdict()
             from_here = who == "here"
-            return rule.sentence.format(
+            return told.format(
                 who="This machine" if from_here else who,
                 who_small="this machine" if from_here else who,
                 host=host,

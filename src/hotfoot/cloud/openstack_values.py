@@ -9,18 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hotfoot.inventory import (
-    Capacity,
-    Disk,
-    Host,
-    Instance,
-    InstanceState,
-    Interface,
-    Inventory,
-    NovaHost,
-    NovaServer,
-    ServerGroup,
-)
+from hotfoot.inventory import Disk, Host, Instance, InstanceState, Interface, Inventory
+from hotfoot.nova_words import Capacity, NovaHost, NovaServer, ServerGroup
 
 Json = Mapping[str, Any]
 

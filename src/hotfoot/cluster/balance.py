@@ -1,7 +1,5 @@
 """How `hotfoot balance` judges, and when it may act, as the cluster file declares it."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit

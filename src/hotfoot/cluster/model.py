@@ -4,11 +4,9 @@ What contradicts between keys, and what the file system says about the named fil
 ``contradictions``; where a mistake stands in the file is known to ``file``.
 """
 
-from __future__ import annotations
-
 import ipaddress
 from difflib import get_close_matches
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -369,7 +367,7 @@ class Cluster(_Section):
         """How a host is switched off: its own way, or the common one."""
         return host.fence or self.fence
 
-    def resolved(self) -> Cluster:
+    def resolved(self) -> Self:
         """Give the same cluster with every host's SSH access and migration address written out."""
         hosts = tuple(
             host.model_copy(update={"ssh": self.ssh_of(host), "migration_address": self.migration_address_of(host)})

@@ -7,9 +7,7 @@ import re
 RATE_PATTERN = r"^ *[0-9]+(\.[0-9]+)? *([kKmMgGtT][iI]?)?([bB][iI][tT](/s|ps)?|bps|B(/s|ps)?) *$"
 RATE_EXAMPLES = ("800Mbit/s", "1Gbit/s", "100MiB/s")
 
-_RATE = re.compile(
-    r"(?P<number>[0-9]+(?:\.[0-9]+)?) *(?P<prefix>[kmgt]i?)?(?P<unit>bit|b)(?P<per>/s|ps)?", re.IGNORECASE
-)
+_RATE = r"(?P<number>[0-9]+(?:\.[0-9]+)?) *(?P<prefix>[kmgt]i?)?(?P<unit>bit|b)(?P<per>/s|ps)?"
 _FACTORS = {
     "": 1,
     "k": 1000,
@@ -35,7 +33,7 @@ def parse_rate(text: str) -> int:
 
     Raises ValueError with a phrase that begins with "must be".
     """
-    if re.match(RATE_PATTERN, text) is None or (found := _RATE.fullmatch(text.strip())) is None:
+    if re.match(RATE_PATTERN, text) is None or (found := re.fullmatch(_RATE, text.strip(), re.IGNORECASE)) is None:
         raise ValueError(f'must be a rate with its unit, such as {" or ".join(RATE_EXAMPLES)}, not "{text}"')
     number = float(found["number"]) * _FACTORS[(found["prefix"] or "").lower()]
     bits = found["unit"].lower() == "bit" or found["unit"] + (found["per"] or "") == "bps"

@@ -1,7 +1,5 @@
 """A rule over instances, as the cluster file declares it."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Literal
 

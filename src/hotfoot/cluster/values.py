@@ -16,9 +16,8 @@ from pydantic.json_schema import WithJsonSchema
 from hotfoot.cluster.duration import DURATION_EXAMPLES, DURATION_PATTERN, parse_duration_ms
 from hotfoot.cluster.rate import RATE_EXAMPLES, RATE_PATTERN, parse_rate
 
-_DNS_NAME = re.compile(
-    r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?"
-)  # underscores: not in RFC 1123, yet in many a data centre
+# Underscores: not in RFC 1123, yet in many a data centre.
+_DNS_NAME = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?"
 _SMALLEST_BANDWIDTH_BYTES_PER_S = 125_000
 # Both would end or split a word of an ssh_config file, where there is no way to escape them.
 _UNSAFE_IN_PATH = re.compile(r'["\x00-\x1f\x7f]|\$\{')
@@ -49,7 +48,7 @@ def _address(text: str) -> str:
         ip = ipaddress.ip_address(text)
     except ValueError:
         looks_numeric = re.fullmatch(r"[0-9.]+|.*:.*", text) is not None
-        if looks_numeric or len(text) > 253 or _DNS_NAME.fullmatch(text) is None:
+        if looks_numeric or len(text) > 253 or re.fullmatch(_DNS_NAME, text) is None:
             raise ValueError(f'must be an IP address or a DNS name, not "{text}"') from None
         return text.lower().rstrip(".")
     if ip.is_unspecified or ip.is_multicast or "%" in text:

@@ -54,7 +54,7 @@ def socket_address(address: str, port: int = 0) -> tuple[socket.AddressFamily, S
     Raises HotfootError for anything else: a name could move to another machine during the watch.
     """
     try:
-        found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        found = socket.getaddrinfo(address.encode("ascii"), port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except (OSError, UnicodeError) as error:
         raise HotfootError(f"Cannot watch {address!r}: give the instance's IPv4 or IPv6 address.") from error
     family, _, _, _, address_of = found[0]
