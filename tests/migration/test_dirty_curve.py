@@ -18,6 +18,7 @@ curves = st.builds(
     st.floats(0, 10 * GIB),
     st.one_of(st.just(math.inf), st.floats(0, 64 * GIB)),
     st.one_of(st.just(math.inf), st.floats(0, 64 * GIB)),
+    st.booleans(),
 )
 moments = st.floats(0, 3600)
 
@@ -31,7 +32,7 @@ def test_it_never_falls_and_rises_ever_slower(curve: DirtyCurve, one: float, oth
     first, last = sorted((one, other))
     assert curve.within(first) <= curve.within(last) <= min(curve.rate_bytes_per_s * last, curve.most_bytes) * 1.001
     middle = curve.within((first + last) / 2)
-    assert middle >= (curve.within(first) + curve.within(last)) / 2 * 0.999
+    assert middle >= (curve.within(first) + curve.within(last)) / 2 * 0.999 - 1e-9
 
 
 @given(curves, moments, st.floats(0, 99))
@@ -50,6 +51,37 @@ def test_a_working_set_is_found_from_two_periods() -> None:
     curve = fit(told, GIB).expected
     assert curve.rate_bytes_per_s == pytest.approx(30 * MIB, rel=0.1)
     assert curve.working_set_bytes == pytest.approx(100 * MIB, rel=0.1)
+
+
+def in_turn(t: float) -> DirtyPoint:
+    return exact(t, min(9 * t, 16))
+
+
+def test_a_guest_that_goes_over_its_working_set_in_turn_is_told_from_one_that_does_not() -> None:
+    curve = fit([in_turn(t) for t in (0.25, 0.5, 1, 2, 4)], GIB, exact=True).expected
+    assert curve.in_turn
+    assert curve.rate_bytes_per_s == pytest.approx(9 * MIB, rel=0.05)
+    assert curve.working_set_bytes == pytest.approx(16 * MIB, rel=0.05)
+
+
+def test_only_points_from_before_and_after_the_end_of_it_tell() -> None:
+    assert not fit([in_turn(t) for t in (2, 3, 4)], GIB, exact=True).expected.in_turn
+    assert not fit([in_turn(t) for t in (0.25, 1, 4)], GIB).expected.in_turn
+
+
+def test_points_that_disagree_widen_the_band() -> None:
+    steady, unsteady = (fit([exact(1, 20 - off), exact(1, 20), exact(1, 20 + off)], GIB) for off in (0, 6))
+    assert steady.expected.rate_bytes_per_s == pytest.approx(unsteady.expected.rate_bytes_per_s)
+    assert steady.high.rate_bytes_per_s < 20.1 * MIB
+    assert unsteady.high.rate_bytes_per_s > 24 * MIB
+
+
+@given(curves, st.floats(0, 64 * GIB), moments)
+def test_what_was_dirty_stays_so_and_no_more_is_added_than_was_written(
+    curve: DirtyCurve, left: float, seconds: float
+) -> None:
+    after = curve.added_to(left, seconds)
+    assert left * 0.999999 <= after <= (left + curve.within(seconds)) * 1.000001
 
 
 def test_no_more_is_dirty_than_is_used() -> None:

@@ -18,7 +18,7 @@ from hotfoot.migration.policy import BUILT_IN, Policy
 MIB = 1 << 20
 GIB = 1 << 30
 
-curves = st.builds(DirtyCurve, st.floats(0, 4 * GIB), st.floats(MIB, 64 * GIB), st.floats(MIB, 64 * GIB))
+curves = st.builds(DirtyCurve, st.floats(0, 4 * GIB), st.floats(MIB, 64 * GIB), st.floats(MIB, 64 * GIB), st.booleans())
 sizes = st.floats(0, 64 * GIB)
 rates = st.floats(MIB, 4 * GIB)
 limits = st.floats(1, 5000)
@@ -69,7 +69,8 @@ def test_more_throughput_never_takes_longer(
 def test_more_dirtying_never_takes_less_time(
     size: float, curve: DirtyCurve, faster: float, larger: float, rate: float, limit: float
 ) -> None:
-    worse = DirtyCurve(curve.rate_bytes_per_s * faster, curve.working_set_bytes * larger, curve.ceiling_bytes * larger)
+    rate_bytes_per_s, most = curve.rate_bytes_per_s * faster, curve.working_set_bytes * larger
+    worse = DirtyCurve(rate_bytes_per_s, most, curve.ceiling_bytes * larger, curve.in_turn)
     calm, busy = (seconds(size, each, Pace(rate, limit)) for each in (curve, worse))
     assert calm <= busy * (1 + 1e-6) + 1e-6
 

@@ -8,9 +8,10 @@ on average half of such a slice less than B L is left over, R, and a pass takes 
 
     t[n] = (P[n] - R) / B,    P[n+1] = R + D(t[n]) (1 - R / W),    end as soon as P[n+1] < B L.
 
-The last factor: what was left over and is written again counts once. The sums are those of pre-copy since Clark et al.,
-Live Migration of Virtual Machines (NSDI 2005): the passes take at least P[0] / B, and the guest stands still for what
-remains at the end.
+The last factor: what was left over and is written again counts once. A guest that goes over its working set in turn
+comes to what was left over last: P[n+1] = R + D(t[n]), and W at most. The sums are those of pre-copy since Clark and
+others, Live Migration of Virtual Machines (NSDI 2005): the passes take at least P[0] / B, and the guest stands still
+for what remains at the end.
 """
 
 from __future__ import annotations
@@ -84,9 +85,8 @@ def walk(
         now = min(pending, max(pending - pace.leftover_bytes, throughput * SLICE_S))
         left = pending - now
         took = now / throughput + SYNC_S
-        dirtied = dirty.slowed(slowed).within(took)
-        most = max(dirty.most_bytes, left)
-        before, pending = pending, left + (dirtied * (1 - left / most) if most else 0.0)
+        guest = dirty.slowed(slowed)
+        before, pending = pending, guest.added_to(left, took)
         seconds, sent = seconds + took, sent + now
         if pending < pace.threshold_bytes or pending == 0:
             return Walk(
@@ -94,7 +94,7 @@ def walk(
                 throttle_percent=slowed,
             )  # fmt: skip
         if throttle:
-            high = high + 1 if dirtied > _THROTTLE_SHARE * now else high
+            high = high + 1 if guest.within(took) > _THROTTLE_SHARE * now else high
             if high >= _THROTTLE_AFTER:
                 high = 0
                 slowed = min(throttle.top, slowed + throttle.rung if slowed else throttle.first)
