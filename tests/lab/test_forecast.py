@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.lab.labs import TestLab
 
+from hotfoot.cloud.page_question import answer, looks_s, question
+
 
 def other_host(lab: TestLab, instance: str) -> str:
     return next(host for host in lab.hosts if host != lab.where(instance))
@@ -20,6 +22,19 @@ def test_a_forecast_moves_nothing(lab: TestLab) -> None:
     assert told["transferred_bytes"] < 256 * 2**20
     assert told["verdict"] in ("converges", "converges with help")
     assert lab.where("vm2") == source
+
+
+def test_which_pages_change_is_seen_on_the_host(lab: TestLab) -> None:
+    source = lab.where("vm2")
+    assert source
+    lab.lab("instance", "load", "vm2", "--rate", "8", "--area", "16")
+    try:
+        seen = answer(lab.on(source, "sh", "-c", question("vm2", 256 * 2**20, looks_s(4))))
+    finally:
+        lab.lab("instance", "load", "vm2", "--rate", "0", "--area", "16")
+    assert seen
+    assert 16 * 2**20 < seen.used_bytes < 256 * 2**20
+    assert 12 * 2**20 < max(point.dirtied_bytes for point in seen.points()) < 24 * 2**20
 
 
 def test_the_record_keeps_what_was_foretold(lab: TestLab) -> None:

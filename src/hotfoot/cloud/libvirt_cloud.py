@@ -8,12 +8,11 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address, ip_network
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import libvirt
 
-from hotfoot.cloud import dead_stream, image_locks, qemu_log
-from hotfoot.cloud import libvirt_definitions as kept
+from hotfoot.cloud import dead_stream, image_locks, page_question, qemu_log
 from hotfoot.cloud import libvirt_host as asked
 from hotfoot.cloud import libvirt_measure as measure
 from hotfoot.cloud import libvirt_recovery as recovery
@@ -25,14 +24,17 @@ from hotfoot.cloud.libvirt_order import flags, parameters
 from hotfoot.cloud.libvirt_uri import Endpoint, peer_uri
 from hotfoot.cloud.neighbours import addresses_of
 from hotfoot.cloud.protocol import NO_WAY_BACK, MemoryTouched, MoveEnded, Offer, Usage
-from hotfoot.definition import Definition
 from hotfoot.errors import ExitStatus, HotfootError
 from hotfoot.inventory import Disk, Host, Instance, Inventory
 from hotfoot.migration.facts import HostFiles, PairFacts
 from hotfoot.migration.options import Order
+from hotfoot.migration.page_watch import PageWatch
 from hotfoot.migration.proof import Sighting
 from hotfoot.migration.result import JobTotals
 from hotfoot.migration.sample import JobSample
+
+if TYPE_CHECKING:
+    from hotfoot.definition import Definition
 
 RemoteShell = Callable[[str, str, float], Awaitable[str]]
 """Runs a shell script on a host (host, script, timeout in s) and returns its output; raises HotfootError."""
@@ -181,6 +183,13 @@ class LibvirtCloud:
                 host, lambda connection: asked.offer(connection, machines, host), LOOK_TIMEOUT_S
             )
         return Offer(misfits=(None,) * len(machines))
+
+    async def watch_pages(self, instance: Instance, period_s: int) -> PageWatch | None:
+        """Look over SSH which pages of the guest's memory change."""
+        with suppress(HotfootError):
+            script = page_question.question(instance.name, instance.memory_bytes, page_question.looks_s(period_s))
+            return page_question.answer(await self._shell(instance.host, script, FILES_TIMEOUT_S + period_s))
+        return None
 
     async def dirty_mib_per_s(self, instance: Instance, period_s: int) -> int | None:
         """Measure how fast the instance dirties its memory."""
@@ -381,6 +390,8 @@ class LibvirtCloud:
 
     async def definitions(self, host: str) -> tuple[Definition, ...]:
         """Return what each instance of a host will be started from. Raises HotfootError."""
+        from hotfoot.cloud import libvirt_definitions as kept
+
         return await self._about_domain(host, kept.definitions)
 
     async def start(self, host: str, xml: str) -> None:
@@ -389,6 +400,8 @@ class LibvirtCloud:
         Raises MoveEnded where it was refused, so that nothing is left of it; HotfootError (unknown state) where the
         host fell silent meanwhile.
         """
+        from hotfoot.cloud import libvirt_definitions as kept
+
         try:
             await self._links.ask(host, lambda connection: kept.start(connection, xml), START_TIMEOUT_S)
         except HostSilent as silent:
@@ -398,6 +411,8 @@ class LibvirtCloud:
 
     async def define(self, host: str, xml: str, *, autostart: bool) -> None:
         """Define an instance persistently on a host. Raises HotfootError."""
+        from hotfoot.cloud import libvirt_definitions as kept
+
         await self._about_domain(host, lambda connection: kept.define(connection, xml, autostart=autostart))
 
     async def image_locks(self, host: str, disks: Sequence[Disk]) -> Mapping[str, image_locks.Lock]:

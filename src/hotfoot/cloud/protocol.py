@@ -10,6 +10,7 @@ from hotfoot.errors import ExitStatus, HotfootError
 from hotfoot.inventory import Instance, Inventory
 from hotfoot.migration.facts import HostFiles, PairFacts
 from hotfoot.migration.options import Order
+from hotfoot.migration.page_watch import PageWatch
 from hotfoot.migration.proof import Sighting
 from hotfoot.migration.result import JobTotals
 from hotfoot.migration.sample import JobSample
@@ -23,13 +24,17 @@ NO_WAY_BACK = (
 class MoveEnded(HotfootError):
     """A migration did not complete: the operator's sentence; ``aborted`` when somebody stopped it.
 
-    ``destination``: where the cloud wanted to move it, where that was left to it.
+    ``destination``: where the cloud wanted to move it, where that was left to it; ``only_cold``: no host can take it
+    live, for what it is made of.
     """
 
-    def __init__(self, message: str, *, aborted: bool = False, destination: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, aborted: bool = False, destination: str | None = None, only_cold: bool = False
+    ) -> None:
         super().__init__(message, ExitStatus.ABORTED if aborted else ExitStatus.FAILED_ON_SOURCE)
         self.aborted = aborted
         self.destination = destination
+        self.only_cold = only_cold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +84,9 @@ class Cloud(Protocol):
 
     async def addresses(self, instance: Instance) -> tuple[str, ...]:
         """Return the instance's addresses as far as the cloud knows them, likeliest first."""
+
+    async def watch_pages(self, instance: Instance, period_s: int) -> PageWatch | None:
+        """Look for some seconds which pages the instance writes; None where its pages cannot be looked at."""
 
     async def dirty_mib_per_s(self, instance: Instance, period_s: int) -> int | None:
         """Measure for whole seconds how fast the instance dirties its memory; None where that cannot be measured."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hotfoot.cloud.protocol import Cloud, MemoryTouched
 from hotfoot.errors import HotfootError
@@ -13,6 +13,7 @@ from hotfoot.inventory import Instance, InstanceState
 from hotfoot.migration.dirty_curve import DirtyCurve, DirtyCurves, DirtyPoint, fit
 from hotfoot.migration.forecast import SETUP_MS, SWITCH_MS, Band, Measured, setup_ms, switch_ms
 from hotfoot.migration.options import Order
+from hotfoot.migration.page_watch import PageWatch, curves
 
 Probe = Callable[[str, str, str | None], Awaitable[int]]
 """Tries for a moment how many bytes per second go from a source to a destination (and its stream address, if that is
@@ -23,8 +24,11 @@ Earlier = Callable[[str, str], Sequence[int]]
 FIRST_PERIOD_S = 1
 """The shortest that libvirt measures a dirty rate for."""
 LONG_PERIODS_S = range(3, 9)
-"""A busy guest is measured again for a second, since few pages are sampled, and then for so long: the longer its first
-pass will take, the longer."""
+"""A busy guest is measured again, for so long: the longer its first pass will take, the longer. Where only libvirt can
+tell, which looks at few pages, for another second before."""
+_NEAR = 0.4
+"""Of the throughput; for what dirties more it matters whether its working set ends within the first pass: it is
+measured for as long as that takes, so that nothing beyond has to be told."""
 THOROUGH_PERIODS_S = range(4, 21)
 _SHARE_OF_PASS, _THOROUGH_SHARE_OF_PASS = 0.35, 0.5
 _BUSY = 0.04
@@ -33,7 +37,19 @@ _EARLIER, _ENOUGH_EARLIER = 8, 3
 _SPREAD = 0.1
 """Throughput is not known more exactly than this, however it was learned."""
 _TOUCHED_IS_ZERO, _MOST_TOUCHED_IS_ZERO = 0.1, 0.3
-"""So much of what a guest has touched is zero again (measured: 0.06 to 0.2), and at most."""
+"""So much of what a guest has touched is zero again (measured: 0.06 to 0.2), and at most. Only where its pages could
+not be looked at."""
+_NINETY_PERCENT = 1.645
+_USED_CHANGES = 0.03
+"""Of what a guest uses: it may use more or less by the time that it moves."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one look at an instance's writing told: points of its dirty curve, and its pages where they were seen."""
+
+    points: tuple[DirtyPoint, ...]
+    watched: PageWatch | None
 
 
 class Survey:
@@ -51,12 +67,12 @@ class Survey:
         self._probe = probe
         self._thorough = thorough
         self._earlier = earlier
-        self._first: asyncio.Task[int | None] | None = None
+        self._first: asyncio.Task[_Look | None] | None = None
 
     def begin(self, instance: Instance) -> None:
         """Begin with what takes longest."""
         if instance.state is InstanceState.RUNNING:
-            self._first = asyncio.create_task(self._cloud.dirty_mib_per_s(instance, FIRST_PERIOD_S))
+            self._first = asyncio.create_task(self._look(instance))
 
     def stop(self) -> None:
         """Wait for nothing any more; what is being measured ends by itself."""
@@ -66,9 +82,11 @@ class Survey:
     async def finish(self, instance: Instance, order: Order) -> Measured:
         """Return all measurements; raises HotfootError with the sentence why there can be no forecast."""
         throughput = await self._throughput(order)
+        first = await self._first_look(instance)
         touched, login_ms = await self._login(instance)
-        memory = memory_used(touched, instance.memory_bytes)
-        dirty = await self._dirty(instance, memory, throughput)
+        watched = first.watched if first else None
+        memory = memory_watched(watched) if watched else memory_used(touched, instance.memory_bytes)
+        dirty = await self._dirty(instance, memory, throughput, first)
         disks = Band(0, 0, 0)
         if order.copied_disks:
             written, most = await self._cloud.disk_bytes(instance, order.copied_disks)
@@ -106,28 +124,57 @@ class Survey:
         reached = await reaching if _is_plain(order) else ()
         return limited(no_more_than_reached(Band.around(tried, _SPREAD), reached), asked)
 
-    async def _dirty(self, instance: Instance, memory: Band, throughput: Band) -> DirtyCurves:
-        if instance.state is not InstanceState.RUNNING:
-            still = DirtyCurve(0.0, ceiling_bytes=memory.expected)
-            return DirtyCurves(low=still, expected=still, high=still)
+    async def _first_look(self, instance: Instance) -> _Look | None:
+        """Return what ``begin`` began; None of an instance that stands still."""
         if self._first is None:
             self.begin(instance)
-        rate = await self._first if self._first else None
-        if rate is None:
+        if self._first is None:
+            return None
+        seen = await self._first
+        if seen is None:
             raise HotfootError(f"the dirty rate of {instance.name} could not be measured on {instance.host}")
-        points = [DirtyPoint.sampled(FIRST_PERIOD_S, rate, instance.memory_bytes)]
-        if rate * (1 << 20) > _BUSY * throughput.expected:
-            for period_s in (FIRST_PERIOD_S, self._long_period_s(memory.expected / throughput.expected)):
-                again = await self._cloud.dirty_mib_per_s(instance, period_s)
-                if again is not None:
-                    points.append(DirtyPoint.sampled(period_s, again, instance.memory_bytes))
-        curves = fit(points, memory.expected)
-        return replace(curves, high=replace(curves.high, ceiling_bytes=memory.high))
+        return seen
 
-    def _long_period_s(self, first_pass_s: float) -> int:
+    async def _look(self, instance: Instance) -> _Look | None:
+        watched = await self._cloud.watch_pages(instance, FIRST_PERIOD_S)
+        points = watched.points() if watched else await self._sampled(instance, FIRST_PERIOD_S)
+        return _Look(points, watched) if points else None
+
+    async def _sampled(self, instance: Instance, *periods_s: int) -> tuple[DirtyPoint, ...]:
+        """What libvirt measures, one period after the other; those that it cannot are left out."""
+        rates = [(period_s, await self._cloud.dirty_mib_per_s(instance, period_s)) for period_s in periods_s]
+        return tuple(
+            DirtyPoint.sampled(period_s, rate, instance.memory_bytes) for period_s, rate in rates if rate is not None
+        )
+
+    async def _dirty(self, instance: Instance, memory: Band, throughput: Band, first: _Look | None) -> DirtyCurves:
+        if first is None:
+            still = DirtyCurve(0.0, ceiling_bytes=memory.expected)
+            return DirtyCurves(low=still, expected=still, high=still)
+        longest = max(first.points, key=lambda point: point.period_s)
+        share = longest.dirtied_bytes / longest.period_s / throughput.expected
+        long_s = 0
+        if share > _BUSY:
+            long_s = self._long_period_s(memory.expected / throughput.expected, near=share > _NEAR)
+        if first.watched:
+            again = await self._cloud.watch_pages(instance, long_s) if long_s else None
+            found = curves([first.watched, again] if again else [first.watched], memory.expected)
+        else:
+            more = await self._sampled(instance, FIRST_PERIOD_S, long_s) if long_s else ()
+            found = fit((*first.points, *more), memory.expected)
+        return replace(found, high=replace(found.high, ceiling_bytes=memory.high))
+
+    def _long_period_s(self, first_pass_s: float, *, near: bool) -> int:
         periods = THOROUGH_PERIODS_S if self._thorough else LONG_PERIODS_S
-        share = _THOROUGH_SHARE_OF_PASS if self._thorough else _SHARE_OF_PASS
+        share = 1.0 if near else _THOROUGH_SHARE_OF_PASS if self._thorough else _SHARE_OF_PASS
         return min(periods[-1], max(periods[0], round(share * first_pass_s)))
+
+
+def memory_watched(watched: PageWatch) -> Band:
+    """Return what of the memory is not zero, from a look at its pages. Pure."""
+    used = watched.used_bytes
+    off = round(_NINETY_PERCENT * watched.used_error_bytes + _USED_CHANGES * used)
+    return Band(used, max(0, used - off), used + off)
 
 
 def memory_used(touched: MemoryTouched, memory_bytes: int) -> Band:
