@@ -113,6 +113,13 @@ def test_half_a_migration_stays_one_whatever_nova_says() -> None:
     assert not any(one.alive for one in together([Sighting(host="n1"), split], server(host="n2"), Look.RUNNING))
 
 
+def test_while_nova_moves_a_server_cold_it_is_nowhere_for_certain() -> None:
+    at_n1 = Sighting(host="n1", state=RUNNING, persistent=True)
+    for status in ("RESIZE", "REVERT_RESIZE"):
+        (seen,) = together([at_n1], server(status=status, task="resize_migrating"), Look.RUNNING)
+        assert (seen.alive, seen.problem) == (False, "Nova has not ended the cold migration of web1 yet.")
+
+
 def test_without_libvirt_a_server_that_nova_is_not_sure_of_has_to_be_looked_at() -> None:
     def alive(said: dict[str, object], look: Look) -> list[str]:
         return [one.host for one in together([], said, look) if one.alive]

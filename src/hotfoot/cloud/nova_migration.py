@@ -23,6 +23,8 @@ Json = Mapping[str, Any]
 HOST = "OS-EXT-SRV-ATTR:host"
 TASK = "OS-EXT-STS:task_state"
 THE_API = "Nova's API"
+BETWEEN = frozenset({"RESIZE", "REVERT_RESIZE"})
+"""Statuses of a server that Nova moves cold, or brings back."""
 
 
 class Stage(StrEnum):
@@ -201,10 +203,14 @@ def together(by_hosts: Sequence[Sighting], server: Json | None, look: Look) -> t
     """Put what libvirt on hosts says, and what Nova says, into one view of where a server is.
 
     Invariant: what libvirt on a host says stands, whatever Nova says; where they differ, the sighting that counts
-    carries the remark. ``server`` is None when Nova has none.
+    carries the remark. Only while Nova moves a server cold no place of it counts, since it will not stay there.
+    ``server`` is None when Nova has none.
     """
     if server is None:
         return (*by_hosts, Sighting(host=THE_API, remark="Nova has no such server any more."))
+    if server.get("status") in BETWEEN:
+        host = str(server.get(HOST) or "no host")
+        return (Sighting(host=host, problem=f"Nova has not ended the cold migration of {server.get('name')} yet."),)
     own = seen_by_nova(server, look)
     asked = {seen.host: seen for seen in by_hosts}
     libvirts = asked.get(own.host)
