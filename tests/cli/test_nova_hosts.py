@@ -86,7 +86,8 @@ def test_what_cannot_go_is_named_with_its_reason(cloud: WholeNovaDouble) -> None
     assert told["status"] == ExitStatus.FAILED_ON_SOURCE
     assert "PCI devices of its host" in told["stays"]["gpu1"]
     assert "hotfoot repair-state bad1" in told["stays"]["bad1"]
-    assert "Shut off, and still defined there: off1 on n1." in told["remark"]
+    left = "makes it better. Shut off, and still defined there: off1 on n1; --cold moves what is shut off."
+    assert left in told["remark"]
     assert {cloud.where[name] for name in ("gpu1", "off1", "bad1")} == {"n1"}
 
 
@@ -192,6 +193,51 @@ def test_a_dead_host_is_evacuated_by_nova_and_its_servers_run_on(cloud: WholeNov
     assert (cloud.hosts["n1"].enabled, cloud.hosts["n1"].forced_down) == (True, False)
     assert {name: cloud.where[name] for name in ("web1", "web2", "db1")} == {"web1": "n1", "web2": "n1", "db1": "n2"}
     assert cloud.where["off1"] != "n1", "what is shut off does not move live"
+
+
+def evacuated(cloud: WholeNovaDouble) -> None:
+    """Evacuate n1, and have it come back."""
+    cloud.hosts["n1"].state = "down"
+    assert hotfoot("evacuate", "n1", "--fenced", "--yes", "--json", *CLOUD).status == 0
+    cloud.hosts["n1"].state = "up"
+    cloud.asked.clear()
+
+
+def told_nova(cloud: WholeNovaDouble) -> list[str]:
+    return [asked.path for asked in cloud.asked if asked.method in ("PUT", "POST") and "/compute" in asked.path]
+
+
+def test_nothing_is_told_nova_of_a_restore_that_is_only_shown_or_not_agreed_to(cloud: WholeNovaDouble) -> None:
+    evacuated(cloud)
+    shown = hotfoot("restore", "n1", "--dry-run", "--json", *CLOUD)
+    assert {move["name"] for move in json.loads(shown.out)["moves"]} == {"web1", "web2"}, shown.out + shown.err
+    unasked = hotfoot("restore", "n1", *CLOUD)
+    assert (unasked.status, "nobody can be asked here" in unasked.err) == (ExitStatus.USAGE, True)
+    assert told_nova(cloud) == []
+    assert (cloud.hosts["n1"].enabled, cloud.hosts["n1"].forced_down) == (False, True)
+
+
+def test_a_restored_host_whose_nova_compute_is_down_takes_nothing(cloud: WholeNovaDouble) -> None:
+    evacuated(cloud)
+    cloud.hosts["n1"].state = "down"
+    done = hotfoot("restore", "n1", "--yes", *CLOUD)
+    assert (done.status, done.err) == (ExitStatus.REFUSED, "nova-compute on n1 is not up: start it there, then again.")
+    assert not cloud.hosts["n1"].enabled
+    assert "n1" not in cloud.where.values()
+    cloud.hosts["n1"].state = "up"
+    assert hotfoot("restore", "n1", "--yes", *CLOUD).status == 0
+    assert cloud.where["web1"] == cloud.where["web2"] == "n1"
+
+
+def test_an_evacuation_whose_hotfoot_died_is_taken_up(cloud: WholeNovaDouble, tmp_path: Path) -> None:
+    cloud.hosts["n1"].state = "down"
+    with closing(Store(Place(file=tmp_path / "journal.sqlite3"))) as store:
+        Plans(store).open(plan("n1", verb="evacuate", cluster="double", owner=DEAD), [])
+    done = hotfoot("plan", "resume", "--json", *CLOUD)
+    assert done.status == 0, done.out + done.err
+    assert (cloud.hosts["n1"].enabled, cloud.hosts["n1"].forced_down) == (False, True)
+    assert len(cloud.evacuated_with) == 2
+    assert "n1" not in cloud.where.values()
 
 
 def test_disks_that_may_have_died_with_the_host_are_not_made_anew(cloud: WholeNovaDouble) -> None:

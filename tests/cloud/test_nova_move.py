@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, cast
 
 import pytest
@@ -10,6 +11,7 @@ from hotfoot.cloud.nova_move import NovaMove
 from hotfoot.cloud.openstack_api import OpenStackApi, OpenStackRefusal
 from hotfoot.cloud.protocol import MoveEnded
 from hotfoot.errors import HotfootError
+from hotfoot.inventory import InstanceState
 from hotfoot.migration.options import MigrationOptions, Mode, Order
 
 Script = list[tuple[dict[str, Any] | None, dict[str, Any] | None] | HotfootError]
@@ -30,6 +32,10 @@ class ApiDouble:
     @property
     def api(self) -> OpenStackApi:
         return cast(OpenStackApi, self)
+
+    def begun_elsewhere(self, now: tuple[dict[str, Any], dict[str, Any]]) -> None:
+        """Have a move that this process did not ask for be as far as this."""
+        self._posted, self._now = True, now
 
     async def post(self, _service: str, _path: str, body: dict[str, Any]) -> None:
         self._posted = True
@@ -185,3 +191,34 @@ async def test_a_cold_migration_whose_instance_does_not_run_there_is_brought_bac
     with pytest.raises(MoveEnded, match="running before, and shut off on n2: it was brought back"):
         await _done(double, _order("", mode=Mode.COLD))
     assert double.asked == [{"migrate": None}, {"revertResize": None}]
+
+
+@pytest.mark.parametrize(("power", "before", "asked"), [
+    (1, InstanceState.RUNNING, "confirmResize"),
+    (4, InstanceState.SHUT_OFF, "confirmResize"),
+    (4, InstanceState.RUNNING, "revertResize"),
+])  # fmt: skip
+async def test_a_cold_migration_that_another_process_began_is_confirmed_or_reverted(
+    power: int, before: InstanceState, asked: str
+) -> None:
+    there = server(status="VERIFY_RESIZE", host="n2", power=power)
+    moved = asked == "confirmResize"
+    end = record("confirmed" if moved else "reverted")
+    double = ApiDouble([(there, record("finished")), (server(host="n2" if moved else "n1"), end)])
+    double.begun_elsewhere((there, record("finished")))
+    move = _move(double, _order(mode=Mode.COLD))
+    await move.take_up(before)
+    with nullcontext() if moved else pytest.raises(MoveEnded, match="brought back"):
+        await move.follow()
+    assert double.asked == [{asked: None}]
+
+
+async def test_what_nova_moves_live_to_no_host_is_told_apart() -> None:
+    numa = OpenStackRefusal("x", status_code=409, message="Instance has an associated NUMA topology.", request_id=None)
+    with pytest.raises(MoveEnded) as refused:
+        await _done(ApiDouble([], numa), _order())
+    assert refused.value.only_cold
+    busy = OpenStackRefusal("x", status_code=409, message="No valid host was found.", request_id=None)
+    with pytest.raises(MoveEnded) as refused:
+        await _done(ApiDouble([], busy), _order())
+    assert not refused.value.only_cold

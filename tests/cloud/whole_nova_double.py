@@ -14,6 +14,7 @@ from tests.cloud.openstack_double import Answer, Asked, CloudDouble
 from tests.cloud.test_openstack_values import hypervisor, server, service
 
 HOST = "OS-EXT-SRV-ATTR:host"
+TASK = "OS-EXT-STS:task_state"
 
 
 def uuid_of(name: str) -> str:
@@ -41,7 +42,7 @@ class ComputeHost:
 
 
 class WholeNovaDouble(CloudDouble):
-    """Hosts n1 to n3; ``add`` makes servers. Moves end at once, as ``fails`` says."""
+    """Hosts n1 to n3; ``add`` makes servers. Moves end at once, as ``fails`` says; cold ones wait to be confirmed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,6 +58,10 @@ class WholeNovaDouble(CloudDouble):
         self.evacuated_with: list[str] = []
         """The microversions of the evacuations."""
         self.errors: dict[str, str] = {}
+        self.cold: list[tuple[str, str]] = []
+        """Servers' names and what was asked of their cold migrations, in order."""
+        self.held = False
+        """Whether cold migrations are under way until ``release``."""
 
     def add(self, name: str, host: str, **changed: Any) -> None:
         """Add a server of 2 VCPU and 512 MiB, that boots from a volume."""
@@ -129,6 +134,11 @@ class WholeNovaDouble(CloudDouble):
                 metadata.pop(what.rpartition("/")[2], None)
                 return Answer(204)
             return Answer(body={"metadata": metadata})
+        if what == "diagnostics":
+            if one["OS-EXT-STS:power_state"] != 1:
+                message = f"Cannot get diagnostics of {one['name']} while it is in power state 4."
+                return Answer(409, {"conflictingRequest": {"code": 409, "message": message}})
+            return Answer(body={"state": "running"})
         request = {"action": "live-migration", "request_id": "req-1"}
         failure = {"result": "Error", "finish_time": "", "details": self.errors.get(one["id"], "")}
         bodies: dict[str, Any] = {
@@ -136,7 +146,6 @@ class WholeNovaDouble(CloudDouble):
             "migrations": {"migrations": []},
             "os-volume_attachments": {"volumeAttachments": []},
             "os-interface": {"interfaceAttachments": []},
-            "diagnostics": {"state": "running"},
             "os-instance-actions": {"instanceActions": []},
             "os-instance-actions/req-1": {"instanceAction": {**request, "events": [failure]}},
         }
@@ -147,6 +156,8 @@ class WholeNovaDouble(CloudDouble):
 
     def _act(self, asked: Asked, one: dict[str, Any]) -> Answer:
         ((verb, told),) = asked.body.items()
+        if verb in ("migrate", "confirmResize", "revertResize"):
+            return self._act_cold(one, verb, told)
         destination = told["host"]
         if verb == "evacuate":
             if not self.hosts[one[HOST]].down:
@@ -172,6 +183,47 @@ class WholeNovaDouble(CloudDouble):
         else:
             one[HOST] = destination
         return Answer(202 if verb != "evacuate" else 200)
+
+    def _act_cold(self, one: dict[str, Any], verb: str, told: Any) -> Answer:
+        self.cold.append((str(one["name"]), verb))
+        if verb == "migrate":
+            self.half_way(str(one["name"]), told["host"])
+            return Answer(202)
+        records = [each for each in self.records if each["instance_uuid"] == one["id"]]
+        if one["status"] != "VERIFY_RESIZE":
+            return Answer(409, {"conflictingRequest": {"code": 409, "message": "There is nothing to confirm."}})
+        record = records[-1]
+        record["status"] = "confirmed" if verb == "confirmResize" else "reverted"
+        one["status"] = "SHUTOFF" if one["OS-EXT-STS:power_state"] == 4 else "ACTIVE"
+        one[HOST] = record["dest_compute" if verb == "confirmResize" else "source_compute"]
+        return Answer(204 if verb == "confirmResize" else 202)
+
+    def half_way(self, name: str, destination: str) -> None:
+        """Put a server onto the destination of a cold migration, where it waits to be confirmed."""
+        one = self.servers[uuid_of(name)]
+        self.records.append(
+            {
+                "id": len(self.records) + 1,
+                "status": "finished",
+                "instance_uuid": one["id"],
+                "source_compute": one[HOST],
+                "dest_compute": destination,
+                "migration_type": "migration",
+            }
+        )
+        if self.held:
+            self.records[-1]["status"], one["status"], one[TASK] = "migrating", "RESIZE", "resize_migrating"
+        else:
+            one["status"], one[HOST] = "VERIFY_RESIZE", destination
+
+    def release(self) -> None:
+        """Let the cold migrations that are held come to where they wait to be confirmed."""
+        self.held = False
+        for record in self.records:
+            if record["status"] == "migrating":
+                one = self.servers[record["instance_uuid"]]
+                record["status"], one["status"], one[TASK] = "finished", "VERIFY_RESIZE", None
+                one[HOST] = record["dest_compute"]
 
     def _tell_service(self, service_id: str, told: dict[str, Any]) -> Answer:
         host = next(each for each in self.hosts.values() if uuid_of(f"{each.name}-service") == service_id)

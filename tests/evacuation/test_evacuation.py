@@ -80,8 +80,8 @@ def outpost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Outpost
             hosts=("n1", "n2", "n3"),
             storage=(),
             limits=Limits(per_source=2, per_destination=2),
-            request_of=lambda uuid, source, to: Request(
-                instance=uuid, destination=to, from_host=source, options=MigrationOptions()
+            request_of=lambda step: Request(
+                instance=step.uuid, destination=step.destination, from_host=step.source, options=MigrationOptions()
             ),
             store=store,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from hotfoot.journal.entries import now_ms
 from hotfoot.journal.living import myself
 from hotfoot.journal.out_of_placement import hosts_out, told_hosts_out
 from hotfoot.journal.place import Place
-from hotfoot.journal.plan_record import Asked, PlanRecord, PlanState
+from hotfoot.journal.plan_record import Asked, PlanRecord, PlanState, read
 from hotfoot.journal.plans import Plans, TakenOver
 from hotfoot.journal.store import Store, Wanted
 from hotfoot.placement.course import Step, StepState
+from hotfoot.placement.snapshot import Cold
 
 
 @pytest.fixture
@@ -198,6 +199,21 @@ def test_what_was_drained_is_known_until_it_is_restored(plans: Plans) -> None:
     assert plans.drained("rack1", ["n1"]) == {"id-vm1": ("n1", "n4")}
     ended(plans, plans.open(plan("n1", verb="restore", made_ms=4), ()))
     assert plans.drained("rack1", ["n1"]) == {}
+
+
+def test_a_restore_settles_all_but_what_it_left_where_it_was(plans: Plans) -> None:
+    moves = [step(1, "vm1", "n1", "n2", StepState.DONE), step(2, "vm2", "n1", "n2", StepState.DONE)]
+    ended(plans, plans.open(plan("n1", made_ms=1), moves))
+    wish = {"objective": {"kind": "restore", "homes": {"id-vm1": "n1", "id-vm2": "n1"}}}
+    back = [step(1, "vm1", "n2", "n1", StepState.DONE)]
+    ended(plans, plans.open(replace(plan("n1", verb="restore", made_ms=2), wish=wish), back))
+    assert plans.drained("rack1", ["n1"]) == {"id-vm2": ("n1", "n2")}
+
+
+def test_a_move_that_was_kept_is_read_as_it_was(plans: Plans) -> None:
+    kept = [replace(step(1, "vm1", "n1", "n2"), cold=Cold.OFF), step(2, "vm2", "n1", "n2")]
+    assert plans.steps(plans.open(plan("n1"), kept).id) == tuple(kept)
+    assert read({key: value for key, value in asdict(kept[1]).items() if key != "cold"}) == kept[1], "of before"
 
 
 def test_pruning_forgets_ended_plans_but_those_that_a_restore_needs(plans: Plans, store: Store) -> None:

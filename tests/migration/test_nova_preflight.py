@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from hotfoot.inventory import Capacity, Host, Instance, InstanceState, Inventory, NovaHost, NovaServer, ServerGroup
+from hotfoot.inventory import Host, Instance, InstanceState, Inventory
 from hotfoot.migration.facts import NovaFacts
 from hotfoot.migration.nova_preflight import check_nova
 from hotfoot.migration.options import MigrationOptions, Mode
 from hotfoot.migration.policy import BUILT_IN
+from hotfoot.nova_words import Capacity, NovaHost, NovaServer, ServerGroup
 
 APART = ServerGroup("g1", "apart", "anti-affinity")
 TOGETHER = ServerGroup("g2", "together", "affinity")
@@ -125,6 +126,12 @@ def test_a_cold_migration_takes_what_is_shut_off_and_an_old_nova_takes_no_destin
     assert check_nova(_inventory(), off, "n2", FACTS, cold).mode is Mode.COLD
     assert "takes no destination" in _obstacles(options=cold, facts=replace(FACTS, names_cold_host=False))
     assert "for live migrations" in _obstacles(options=MigrationOptions(cold=True, block=True))
+
+
+def test_what_was_to_be_moved_while_it_is_shut_off_is_not_stopped() -> None:
+    planned = MigrationOptions(cold=True, only_off=True)
+    assert "is ACTIVE now: it is not stopped for it" in _obstacles(options=planned)
+    assert _obstacles(_instance(server=replace(SERVER, status="SHUTOFF")), options=planned) == ""
 
 
 def test_what_nova_cannot_be_told_is_said_in_one_remark() -> None:

@@ -39,7 +39,7 @@ def _allowed(snapshot: Snapshot, wish: Wish, legs: Sequence[Leg]) -> Iterable[st
     returns = {leg.instance: at[leg.instance] for leg in legs}
     for leg in legs:
         one, there = instances[leg.instance], hosts[leg.destination]
-        if not one.movable or leg.instance in wish.fixed or not hosts[leg.source].up:
+        if not wish.moves(one) or leg.instance in wish.fixed or not hosts[leg.source].up:
             yield f"{one.name} must stay on {leg.source}"
         if leg.destination != returns[leg.instance]:
             if not there.up or there.maintenance or there.name in drained or there.name in one.impossible:

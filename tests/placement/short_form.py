@@ -105,6 +105,7 @@ def _instance(name: str, told: dict[str, Any]) -> Instance:
         "impossible": told.pop("impossible", {}),
         "movable": pinned is None,
         "unmovable_because": pinned,
+        "cold": told.pop("cold", None),
         "transfer_bytes": size(sends) if (sends := told.pop("sends", None)) is not None else None,
         "least_seconds": told.pop("least_seconds", 0.0),
         "downtime_ms": told.pop("downtime_ms", 0),

@@ -141,6 +141,13 @@ def test_what_somebody_stopped_or_nobody_can_find_is_left_alone(status: ExitStat
     assert "id-a" in ended(course, 1, status).alone()
 
 
+def test_what_goes_only_cold_has_failed_nowhere_and_is_tried_again() -> None:
+    course = Course().planned(planned(move(1, "a", "n1", "n2"))).begun(1, 1000)
+    course = course.ended(1, Ended(status=4, why="it has a NUMA topology", at_ms=2000, only_cold=True))
+    assert course.only_cold() == {"id-a": "it has a NUMA topology"}
+    assert (course.impossible(), course.alone()) == ({}, {})
+
+
 def test_a_move_aborted_with_its_plan_is_left_out_and_no_failure() -> None:
     course = Course(stopping=True).planned(planned(move(1, "a", "n1", "n2"))).begun(1, 1000)
     course = ended(course, 1, ExitStatus.ABORTED, ours=True)

@@ -139,7 +139,7 @@ def test_what_does_not_run_takes_nothing_and_stays() -> None:
     off = replace(WEB1, state=InstanceState.SHUT_OFF)
     (one,) = snapshot_of(sight(off)).instances
     assert (one.movable, one.sizes) == (False, {})
-    assert one.unmovable_because == "it is shut off, and only a running or paused instance can move live"
+    assert one.unmovable_because == "it is shut off, and on plain libvirt only what runs or is paused is moved"
 
 
 def test_what_uses_a_device_of_its_host_or_is_being_migrated_stays() -> None:

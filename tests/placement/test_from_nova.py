@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotfoot.inventory import Host, Instance, InstanceState, Inventory, NovaHost, NovaServer, ServerGroup
+from hotfoot.inventory import Disk, Host, Instance, InstanceState, Inventory
+from hotfoot.nova_words import NovaHost, NovaServer, ServerGroup
 from hotfoot.placement.from_inventory import InstanceSeen
-from hotfoot.placement.from_nova import Aggregate, NovaSight, Promised, Provider, WrittenDown, snapshot_by_nova
-from hotfoot.placement.snapshot import CPU, MEMORY, VCPUS, RuleKind, Snapshot
+from hotfoot.placement.from_nova import Aggregate, NovaSight, Promised, Provider, WrittenDown, let_up, snapshot_by_nova
+from hotfoot.placement.snapshot import CPU, MEMORY, VCPUS, Cold, RuleKind, Snapshot
 
 MIB = 1 << 20
 UP = NovaHost(enabled=True, up=True, availability_zone="az1")
@@ -201,3 +202,38 @@ def test_what_was_measured_is_kept() -> None:
     found = snapshot_by_nova(sight)
     assert found.instances[0].load == {CPU: 0.5, MEMORY: float(MIB)}
     assert (found.instances[0].transfer_bytes, found.hosts[0].link_bytes_per_s) == (2 * MIB, 1000)
+
+
+@pytest.mark.parametrize(
+    ("server", "state", "cold"),
+    [
+        (SERVER, InstanceState.RUNNING, None),
+        (replace(SERVER, status="SHUTOFF"), InstanceState.SHUT_OFF, Cold.OFF),
+        (replace(SERVER, extra_specs=(("pci_passthrough:alias", "a:1"),)), InstanceState.RUNNING, Cold.STOPPED),
+        (replace(SERVER, extra_specs=(("hw:tpm_version", "2.0"),)), InstanceState.RUNNING, Cold.STOPPED),
+        (replace(SERVER, extra_specs=(("accel:device_profile", "d"),)), InstanceState.RUNNING, None),
+        (replace(SERVER, status="SHUTOFF", task_state="powering-on"), InstanceState.SHUT_OFF, None),
+        (replace(SERVER, status="VERIFY_RESIZE"), InstanceState.RUNNING, None),
+        (replace(SERVER, status="ERROR"), InstanceState.RUNNING, None),
+    ],
+)
+def test_what_nova_moves_cold_is_told_with_what_that_means(
+    server: NovaServer, state: InstanceState, cold: Cold | None
+) -> None:
+    (one,) = snapshot(replace(WEB1, nova=server, state=state)).instances
+    assert one.cold is cold
+    assert one.movable is (server is SERVER)
+
+
+def test_a_cold_migration_sends_local_disks_and_no_memory() -> None:
+    disk = Disk(target="vda", kind="local", source="image a", size_bytes=3 << 30)
+    off = replace(WEB1, nova=replace(SERVER, status="SHUTOFF"), state=InstanceState.SHUT_OFF, disks=(disk,))
+    (one,) = snapshot(off).instances
+    assert (one.transfer_bytes, one.downtime_ms) == (3 << 30, 0)
+
+
+def test_a_host_that_hotfoot_had_taken_for_dead_is_seen_as_it_will_be_when_it_is_back() -> None:
+    ours = replace(UP, enabled=False, disabled_reason="hotfoot evacuate, plan x", up=False, forced_down=True)
+    theirs = replace(ours, disabled_reason="new disks")
+    seen = Inventory((host("n1", ours, "down"), host("n2", ours, "down"), host("n3", theirs, "down")), ())
+    assert [each.answers for each in let_up(seen, {"n1", "n3"}).hosts] == [True, False, False]

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import time
+
 from tests.placement.small import cluster, host, instance, rule, solved
 
-from hotfoot.placement.snapshot import RuleKind
-from hotfoot.placement.wish import Drain, Repair, Restore
+from hotfoot.placement.planning import plan
+from hotfoot.placement.snapshot import Cold, Instance, RuleKind
+from hotfoot.placement.wish import Drain, Repair, Restore, Wish
 
 _DRAIN = Drain(hosts=frozenset({"node1"}))
 
@@ -68,6 +71,18 @@ def test_who_must_not_go_is_told_why() -> None:
     assert target.reasons["gpu"] == "gpu cannot be moved: it has a GPU of the host"
     assert target.reasons["late"] == "late is to stay where it is for now"
     assert target.reasons["dead"] == "dead is on node3, which is down: it cannot be migrated, only evacuated"
+
+
+def test_what_does_not_move_live_is_told_of_the_option_that_moves_it() -> None:
+    def of(cold: Cold) -> Instance:
+        return instance("a", "node1", because="it is so").model_copy(update={"cold": cold})
+
+    for cold, hint in ((Cold.OFF, "--cold moves it"), (Cold.STOPPED, "--cold stops it for the move")):
+        two = cluster(host("node1"), host("node2"), of(cold))
+        assert solved(two, _DRAIN).reasons == {"a": f"a cannot be moved live: it is so; {hint}"}
+        made = plan(two, Wish(objective=_DRAIN, cold=True), time.monotonic)
+        assert [(move.name, move.cold) for move in made.moves] == [("a", cold)]
+        assert made.stays == {}
 
 
 def test_one_that_only_the_limit_of_moves_keeps_is_told_so() -> None:

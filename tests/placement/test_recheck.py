@@ -19,7 +19,7 @@ from hotfoot.placement.plan import Move
 from hotfoot.placement.plan_text import MadePlan, PlanAsked, read_plan
 from hotfoot.placement.planning import plan
 from hotfoot.placement.recheck import recheck, renumbered, still_valid
-from hotfoot.placement.snapshot import RuleKind, Snapshot
+from hotfoot.placement.snapshot import Cold, RuleKind, Snapshot
 from hotfoot.placement.wish import Drain, Wish
 
 WISH = Wish(objective=Drain(hosts=frozenset({"h1"})), seconds=60)
@@ -102,6 +102,17 @@ def test_in_the_same_world_it_is_carried_out_as_it_is() -> None:
 def test_a_move_that_is_not_valid_any_more_is_named_and_what_waits_for_it_is_not(now: Snapshot, sentence: str) -> None:
     (found,) = refused(now)
     assert found.endswith(sentence)
+
+
+def test_a_cold_move_is_made_only_of_what_still_cannot_move_live_and_the_other_way_round() -> None:
+    allowed = WISH.model_copy(update={"cold": True})
+    bound = changed(CHAIN, "big", movable=False, unmovable_because="it is off", cold=Cold.OFF)
+    cold, live = made_of(bound, allowed).plan.moves, made_of(CHAIN, allowed).plan.moves
+    assert {move.name: move.cold for move in cold} == {"small": None, "big": Cold.OFF}
+    assert recheck(bound, allowed, cold)[1] == {}
+    assert [*recheck(CHAIN, allowed, cold)[1].values()] == ["it can be moved live by now"]
+    assert [*recheck(bound, allowed, live)[1].values()] == ["it can only be moved cold by now"]
+    assert [*recheck(bound, WISH, cold)[1].values()] == ["it cannot move: it is off"]
 
 
 def test_room_that_is_taken_by_now_and_rules_that_are_new_are_named() -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hotfoot.inventory import Host, Instance, InstanceState, Inventory
+from hotfoot.nova_words import NovaServer
 from hotfoot.placement.course import Course, Step, StepState
 from hotfoot.placement.plan import Plan, Score
+from hotfoot.placement.snapshot import Cold, Limits, Snapshot
 from hotfoot.placement.snapshot import Host as PlacedHost
 from hotfoot.placement.snapshot import Instance as PlacedInstance
-from hotfoot.placement.snapshot import Limits, Snapshot
 from hotfoot.placement.wish import Balance, Drain, Restore, Wish
-from hotfoot.plans.ending import defined_there, left_behind
+from hotfoot.plans.ending import left_behind, left_off
 from hotfoot.plans.planner import Around, within
+from hotfoot.plans.whereabouts import whereabouts
 
 DRAIN = Wish(objective=Drain(hosts=frozenset({"n1"})))
 
@@ -75,8 +77,41 @@ def test_what_is_still_there_is_named_with_the_reason_of_the_last_try_or_of_plan
 def test_what_is_shut_off_does_not_run_there_and_is_told() -> None:
     there = seen(instance("vm1", "n1", InstanceState.SHUT_OFF), instance("vm2", "n2", InstanceState.SHUT_OFF))
     assert left_behind(DRAIN, Course(), None, there, stopped=False) == {}
-    assert defined_there(DRAIN, there) == "Shut off, and still defined there: vm1 on n1."
-    assert defined_there(DRAIN, seen()) is None
+    assert left_off(DRAIN, there) == "Shut off, and still defined there: vm1 on n1."
+    assert left_off(DRAIN, seen()) is None
+
+
+def nova(name: str, host: str, status: str, state: InstanceState) -> Instance:
+    return replace(instance(name, host, state), nova=NovaServer(status=status, project_id="p"))
+
+
+def test_what_is_shut_off_counts_where_cold_moves_are_allowed() -> None:
+    off, cold = InstanceState.SHUT_OFF, {"cold": True}
+    there = seen(nova("vm1", "n1", "SHUTOFF", off))
+    assert left_off(DRAIN, there) == ("Shut off, and still defined there: vm1 on n1; --cold moves what is shut off.")
+    assert left_behind(DRAIN.model_copy(update=cold), Course(), None, there, stopped=False).keys() == {"vm1"}
+    assert left_off(DRAIN.model_copy(update=cold), there) is None
+    back = Wish(objective=Restore(homes={"id-vm1": "n2"}))
+    assert left_behind(back, Course(), None, there, stopped=False) == {}
+    assert "Shut off, and not brought back: vm1 on n1" in (left_off(back, there) or "")
+    assert left_behind(back.model_copy(update=cold), Course(), None, there, stopped=False).keys() == {"vm1"}
+
+
+def test_where_a_server_is_nova_says_unless_it_is_between_two_hosts() -> None:
+    off, running = InstanceState.SHUT_OFF, InstanceState.RUNNING
+    for status, state, where in (
+        ("ACTIVE", running, "n2"), ("SHUTOFF", off, "n2"), ("VERIFY_RESIZE", running, None), ("RESIZE", off, None),
+        ("ERROR", off, None), ("ERROR", running, "n2"),
+    ):  # fmt: skip
+        assert whereabouts(seen(nova("vm1", "n2", status, state)), "id-vm1") == where, status
+    assert whereabouts(seen(instance("vm1", "n2", off)), "id-vm1") is None
+
+
+def test_what_has_shown_that_it_goes_only_cold_is_planned_so() -> None:
+    known = PlacedInstance(name="a", id="a", host="n1", sizes={})
+    seen_now = Snapshot(hosts=(PlacedHost(name="n1", resources={}),), instances=(known,))
+    (one,) = within(seen_now, Limits(), Around(only_cold={"a": "It has a NUMA topology."})).instances
+    assert (one.movable, one.cold, one.unmovable_because) == (False, Cold.STOPPED, "It has a NUMA topology")
 
 
 def test_a_restore_leaves_behind_what_is_not_home_or_gone() -> None:

@@ -85,9 +85,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
             hosts=("n1", "n2", "n3"),
             storage=(),
             limits=Limits(per_source=2, per_destination=2),
-            request_of=lambda uuid, source, destination: Request(
-                instance=uuid, from_host=source, destination=destination
-            ),
+            request_of=lambda step: Request(instance=step.uuid, from_host=step.source, destination=step.destination),
             store=store,
         )
         yield Fleet(cluster, place, site)

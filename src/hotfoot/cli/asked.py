@@ -31,6 +31,7 @@ class Asked:
     deadline: str | None = None
     watch_address: str | None = None
     cold: bool = False
+    only_off: bool = False
     ignore_rules: bool = False
     planned: bool = False
     """Whether a plan asks, which has respected the rules for all of its moves together."""
@@ -70,6 +71,7 @@ class Asked:
         return MigrationOptions(
             block=self.block,
             cold=self.cold,
+            only_off=self.only_off,
             native_tls=section.native_tls if self.native_tls is None else self.native_tls,
             bandwidth_bytes_per_s=asked_rate(self.bandwidth, section.bandwidth_bytes_per_s),
             parallel=(policy.parallel or 0) if self.parallel is None else self.parallel,

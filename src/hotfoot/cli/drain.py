@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,7 @@ from hotfoot.cli.old_definitions import remove_old, told_old
 from hotfoot.cli.options import (
     CloudOption,
     ClusterOption,
+    ColdOption,
     DeadlineOption,
     JsonOption,
     MovesOption,
@@ -36,7 +37,6 @@ from hotfoot.cli.verb import (
 from hotfoot.errors import ExitStatus
 
 if TYPE_CHECKING:
-    from hotfoot.cloud.nova_cloud import NovaCloud
     from hotfoot.cloud.protocol import Cloud
     from hotfoot.cluster import Cluster
     from hotfoot.placement.snapshot import Snapshot
@@ -53,6 +53,7 @@ def drain(
     deadline: DeadlineOption = None,
     at_once: AtOnceOption = AT_ONCE,
     policy: PolicyOption = None,
+    cold: ColdOption = False,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     cluster: ClusterOption = None,
@@ -64,7 +65,7 @@ def drain(
 
     ends_ms = asked_deadline(deadline)
     if snapshot is not None:
-        asked = Verb("drain", to=names_in(to or []), max_moves=max_moves)
+        asked = Verb("drain", to=names_in(to or []), max_moves=max_moves, cold=cold)
         wish = asked.wish(Drain(hosts=frozenset(names_in(hosts))))
         show_plan(saved_snapshot(snapshot), wish, as_json=as_json, deadline_ms=ends_ms)
         return
@@ -79,6 +80,7 @@ def drain(
             max_moves=max_moves,
             at_once=at_once,
             policy=policy,
+            cold=cold,
             deadline_ms=ends_ms,
         )
         face = Face(verb, dry_run=dry_run, yes=yes, as_json=as_json)
@@ -95,6 +97,7 @@ def restore(
     deadline: DeadlineOption = None,
     at_once: AtOnceOption = AT_ONCE,
     policy: PolicyOption = None,
+    cold: ColdOption = False,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     cluster: ClusterOption = None,
@@ -109,18 +112,16 @@ def restore(
         known = saved_snapshot(snapshot)
         there = _drained_in(known, hosts, cluster, cloud_name)
         tell(there.moved_since)
-        wish = Verb("restore").wish(Restore(homes=there.homes))
+        wish = Verb("restore", cold=cold).wish(Restore(homes=there.homes))
         show_plan(known, wish, as_json=as_json, deadline_ms=ends_ms)
         return
 
     async def work(declared: Cluster, cloud: Cloud) -> ExitStatus:
         named = await named_hosts(declared, cloud, hosts)
-        verb = Verb("restore", named, back=named, at_once=at_once, policy=policy, deadline_ms=ends_ms)
+        verb = Verb("restore", named, back=named, at_once=at_once, policy=policy, cold=cold, deadline_ms=ends_ms)
         face = Face(verb, dry_run=dry_run, yes=yes, as_json=as_json)
         async with site_of(declared, cloud, at_once, policy) as site:
             old = await told_old(site, named) if declared.openstack is None else ()
-            if declared.openstack is not None and not dry_run:
-                await cast("NovaCloud", cloud).compute.let_up(named)
             drained = await site.drained(named)
             if no_moves or not drained.homes:
                 status = await face.put_back(site, drained.moved_since)
@@ -141,6 +142,7 @@ def consolidate(
     deadline: DeadlineOption = None,
     at_once: AtOnceOption = AT_ONCE,
     policy: PolicyOption = None,
+    cold: ColdOption = False,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     cluster: ClusterOption = None,
@@ -152,7 +154,7 @@ def consolidate(
 
     ends_ms = asked_deadline(deadline)
     if snapshot is not None:
-        wish = Verb("consolidate", to=names_in(to or []), max_moves=max_moves).wish(Consolidate())
+        wish = Verb("consolidate", to=names_in(to or []), max_moves=max_moves, cold=cold).wish(Consolidate())
         show_plan(saved_snapshot(snapshot), wish, as_json=as_json, deadline_ms=ends_ms)
         return
 
@@ -164,6 +166,7 @@ def consolidate(
             max_moves=max_moves,
             at_once=at_once,
             policy=policy,
+            cold=cold,
             deadline_ms=ends_ms,
         )
         face = Face(verb, dry_run=dry_run, yes=yes, as_json=as_json)
@@ -180,5 +183,5 @@ def _drained_in(known: Snapshot, hosts: list[str], cluster: Path | None, cloud_n
     with plans_of(cluster, cloud_name) as (plans, declared):
         named = names_in(hosts) if declared.openstack else hosts_of(declared, hosts)
         places = plans.drained(declared.name, named)
-    at = {one.id: one.host for one in known.instances if one.movable}
+    at = {one.id: one.host for one in known.instances if one.movable or one.cold}
     return drained_of(places, at, {one.id: one.name for one in known.instances})

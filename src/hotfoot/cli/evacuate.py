@@ -5,30 +5,25 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hotfoot.cli import evacuation_view, nova_evacuation_view
+from hotfoot.cli import evacuation_view
 from hotfoot.cli.options import CloudOption, ClusterOption, JsonOption, ToOption
-from hotfoot.cli.plan_site import named_hosts, site_of
+from hotfoot.cli.plan_site import dead_site_of, named_hosts
 from hotfoot.cli.session import with_cloud
 from hotfoot.cli.verb import AT_ONCE, YesOption, tell
 from hotfoot.errors import ExitStatus, HotfootError
 
 if TYPE_CHECKING:
     from hotfoot.cli.plan_live import PlanView
-    from hotfoot.cloud.libvirt_cloud import LibvirtCloud
-    from hotfoot.cloud.nova_cloud import NovaCloud
     from hotfoot.cloud.protocol import Cloud
     from hotfoot.cluster import Cluster, Fence
-    from hotfoot.evacuation.life import HostAddresses
     from hotfoot.evacuation.nova_site import DeadNovaSite, NovaEvacuation
     from hotfoot.evacuation.site import DeadSite, Evacuation
     from hotfoot.placement.wish import Wish
-    from hotfoot.plans.nova_site import NovaSite
     from hotfoot.plans.run import PlanRun
-    from hotfoot.plans.site import Site
 
 
 def evacuate(
@@ -65,48 +60,10 @@ def evacuate(
         wish = Wish(objective=Drain(hosts=frozenset(named)), to=frozenset(there) or None)
         proof = Proof(declared, named, fenced=fenced, yes=yes)
         face = _Face(named, proof, at_once=at_once, dry_run=dry_run, as_json=as_json, shared_disks=shared_disks)
-        async with site_of(declared, cloud, at_once, None, keep=False) as site:
-            return await face.run(await dead_site(declared, site, cloud, named, shared_disks=shared_disks), wish)
+        async with dead_site_of(declared, cloud, named, at_once, disks_outlive=shared_disks) as site:
+            return await face.run(site, wish)
 
     raise typer.Exit(int(with_cloud(cluster, work, cloud_name)))
-
-
-async def dead_site(
-    declared: Cluster, site: Site, cloud: Cloud, names: tuple[str, ...], *, shared_disks: bool
-) -> DeadSite | DeadNovaSite:
-    """Return the site on which these hosts are dead."""
-    if declared.openstack is None:
-        from hotfoot.evacuation.site import DeadSite
-
-        return DeadSite.of(site, cast("LibvirtCloud", cloud), _addresses(declared, names))
-    from hotfoot.evacuation.life import HostAddresses
-    from hotfoot.evacuation.nova_site import DeadNovaSite
-
-    nova = cast("NovaCloud", cloud)
-    dead = _addresses(declared, names)
-    known = {host.name for host in dead}
-    told = await nova.compute.addresses()
-    others = (
-        HostAddresses(name=name, addresses=tuple(filter(None, [told.get(name)])), ports=(22,))
-        for name in names
-        if name not in known
-    )
-    return DeadNovaSite.over(cast("NovaSite", site), nova, (*dead, *others), disks_outlive=shared_disks)
-
-
-def _addresses(declared: Cluster, names: tuple[str, ...]) -> tuple[HostAddresses, ...]:
-    """Return where those of these hosts that are declared would answer."""
-    from hotfoot.evacuation.life import HostAddresses
-
-    dead = []
-    for host in declared.hosts:
-        if host.name in names:
-            ports = [declared.ssh_of(host).port or 22]
-            if declared.libvirt.transport != "ssh":
-                ports.append(declared.libvirt.port or (16514 if declared.libvirt.transport == "tls" else 16509))
-            addresses = dict.fromkeys(filter(None, (host.address, declared.migration_address_of(host))))
-            dead.append(HostAddresses(name=host.name, addresses=tuple(addresses), ports=tuple(ports)))
-    return tuple(dead)
 
 
 class Proof:
@@ -202,7 +159,7 @@ class _Face:
         evacuation = await site.first_evacuation(wish)
         plan = evacuation.planned.plan
         if not self._as_json:
-            _show(evacuation)
+            evacuation_view.show(evacuation)
         if self._dry_run:
             if self._as_json:
                 typer.echo(json.dumps({"dry_run": True, **self._json(evacuation)}))
@@ -222,7 +179,7 @@ class _Face:
             typer.echo(json.dumps(run.record.as_json(run.course.steps)))
         else:
             print_end(run.record, run.course)
-            tell(_afterwards(self._hosts, evacuation, run))
+            tell(evacuation_view.afterwards(self._hosts, evacuation, run))
         return ExitStatus(run.record.status or 0)
 
     async def _carry_out(
@@ -249,29 +206,10 @@ class _Face:
         return await carry_out(f"{VERB} {', '.join(self._hosts)}", make)
 
     def _json(self, evacuation: Evacuation | NovaEvacuation) -> dict[str, object]:
-        from hotfoot.evacuation.site import VERB, Evacuation
+        from hotfoot.evacuation.site import VERB
 
         told = {"verb": VERB, "hosts": list(self._hosts), "proof": self._proof.as_json()}
-        if isinstance(evacuation, Evacuation):
-            return {**told, **evacuation_view.as_json(evacuation)}
-        return {**told, **nova_evacuation_view.as_json(evacuation)}
-
-
-def _show(evacuation: Evacuation | NovaEvacuation) -> None:
-    from hotfoot.evacuation.site import Evacuation
-
-    if isinstance(evacuation, Evacuation):
-        evacuation_view.show(evacuation)
-    else:
-        nova_evacuation_view.show(evacuation)
-
-
-def _afterwards(hosts: tuple[str, ...], evacuation: Evacuation | NovaEvacuation, run: PlanRun) -> list[str]:
-    from hotfoot.evacuation.site import Evacuation
-
-    if isinstance(evacuation, Evacuation):
-        return evacuation_view.afterwards(hosts, evacuation, run)
-    return nova_evacuation_view.afterwards(hosts, run)
+        return {**told, **evacuation_view.as_json(evacuation)}
 
 
 def _nothing(evacuation: Evacuation | NovaEvacuation) -> ExitStatus:

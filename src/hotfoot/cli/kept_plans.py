@@ -10,7 +10,7 @@ import typer
 
 from hotfoot.cli.options import CloudOption, ClusterOption, DeadlineOption, JsonOption, asked_deadline
 from hotfoot.cli.plan import app
-from hotfoot.cli.plan_site import named_hosts, plans_of, site_of
+from hotfoot.cli.plan_site import kept_site_of, named_hosts, plans_of, site_of
 from hotfoot.cli.session import with_cloud
 from hotfoot.cli.verb import AT_ONCE, DryRunOption, Face, PolicyOption, Verb, YesOption
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from hotfoot.journal.plans import Plans
     from hotfoot.placement.course import Step
     from hotfoot.plans.run import PlanRun
-    from hotfoot.plans.site import Site
 
 PlanArgument = Annotated[
     str | None, typer.Argument(metavar="[ID]", help="Id of a plan, or how it begins [default: the newest].")
@@ -135,18 +134,10 @@ def resume(
 
 
 async def _take_up(declared: Cluster, cloud: Cloud, record: PlanRecord, wanted: Asked | None = None) -> PlanRun:
-    from hotfoot.cli.evacuate import dead_site
     from hotfoot.cli.plan_live import carry_out
     from hotfoot.plans.run import PlanRun
 
-    at_once, policy = record.asked.get("at_once"), record.asked.get("policy")
-    at_once, policy = at_once if isinstance(at_once, int) else AT_ONCE, policy if isinstance(policy, str) else None
-    evacuates = record.verb == "evacuate"
-    async with site_of(declared, cloud, at_once, policy, keep=not evacuates) as found:
-        site: Site = found
-        if evacuates:
-            outlive = bool(record.asked.get("shared_disks"))
-            site = await dead_site(declared, found, cloud, record.asked_hosts, shared_disks=outlive)
+    async with kept_site_of(declared, cloud, record) as site:
 
         async def make(view: PlanView) -> PlanRun:
             adopted, course = await site.take_up(record)
@@ -183,6 +174,7 @@ def _state(plans: Plans, record: PlanRecord) -> str:
 
 
 def _print(record: PlanRecord, steps: tuple[Step, ...], state: str) -> None:
+    from hotfoot.cli.moves_view import how
     from hotfoot.cli.tables import print_table
     from hotfoot.journal.record import iso
     from hotfoot.sizes import human_bytes, human_duration
@@ -203,7 +195,7 @@ def _print(record: PlanRecord, steps: tuple[Step, ...], state: str) -> None:
                     human_duration(step.ended_ms - step.began_ms) if step.began_ms and step.ended_ms else "",
                     "" if step.downtime_ms is None else human_duration(step.downtime_ms),
                     step.migration or "",
-                    step.why or step.purpose,
+                    step.why or how(step.purpose, step.cold),
                 )
                 for step in steps
             ],

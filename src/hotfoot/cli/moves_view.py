@@ -10,7 +10,7 @@ from hotfoot.cli.tables import print_table
 
 if TYPE_CHECKING:
     from hotfoot.placement.plan import Move, Plan, Score
-    from hotfoot.placement.snapshot import Snapshot
+    from hotfoot.placement.snapshot import Cold, Snapshot
 
 _USELESS_GAP = 0.9
 """A bound that leaves so much of the score open tells nothing."""
@@ -34,6 +34,7 @@ def print_moves(plan: Plan, snapshot: Snapshot) -> None:
         typer.secho(f"{count} move{'' if count == 1 else 's'}, {human_bytes(plan.transfer_bytes)} to send.", bold=True)
         typer.echo(_end(plan, timed=timed))
         typer.echo(_quality(plan))
+        _print_stopped(plan)
         if plan.remark:
             typer.echo(f"{plan.remark[:1].upper()}{plan.remark[1:]}.")
     else:
@@ -43,6 +44,16 @@ def print_moves(plan: Plan, snapshot: Snapshot) -> None:
         typer.echo("What should move, and stays:")
         for reason in plan.stays.values():
             typer.secho(f"  {reason}", fg=typer.colors.YELLOW)
+
+
+def _print_stopped(plan: Plan) -> None:
+    """Say which instances the plan stops: it is no small thing for those who use them."""
+    from hotfoot.placement.snapshot import Cold
+
+    stopped = dict.fromkeys(move.name for move in plan.moves if move.cold is Cold.STOPPED)
+    if stopped:
+        names, they = ", ".join(stopped), "it is" if len(stopped) == 1 else "they are"
+        typer.secho(f"Stopped while {they} moved, and started again there: {names}.", fg=typer.colors.YELLOW)
 
 
 def print_deadline(plan: Plan, snapshot: Snapshot, deadline_ms: int | None) -> None:
@@ -83,8 +94,13 @@ def _row(move: Move, *, timed: bool) -> tuple[str, ...]:
         human_duration(1000 * move.begins_s) if timed else "?",
         human_duration(1000 * move.seconds) if timed else "?",
         ", ".join(str(number) for number in move.after),
-        move.reason,
+        how(move.reason, move.cold),
     )
+
+
+def how(purpose: str, cold: Cold | None) -> str:
+    """Return what a move is for, and what it means for an instance that is not moved live."""
+    return purpose if cold is None else f"{purpose}, cold ({'stops it' if cold == 'stopped' else 'it is shut off'})"
 
 
 def _print_score(before: Score, after: Score) -> None:

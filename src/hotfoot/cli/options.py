@@ -33,6 +33,13 @@ DeadlineOption = Annotated[
 ]
 MovesOption = Annotated[int | None, typer.Option("--max-moves", min=0, help="No more moves than this.")]
 
+ColdOption = Annotated[
+    bool,
+    typer.Option(
+        "--cold", help="Let Nova stop what cannot move live, move it and start it again; and move what is shut off."
+    ),
+]
+
 
 def names_in(given: list[str]) -> tuple[str, ...]:
     """Return the names in words that may hold several, with commas between."""

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hotfoot.cli.made_plan import saved_snapshot, snapshot_of
-from hotfoot.cli.options import CloudOption, ClusterOption, JsonOption, MovesOption, SnapshotOption, ToOption, names_in
+from hotfoot.cli.options import (
+    CloudOption,
+    ClusterOption,
+    ColdOption,
+    JsonOption,
+    MovesOption,
+    SnapshotOption,
+    ToOption,
+    names_in,
+)
 
 if TYPE_CHECKING:
     from hotfoot.placement.snapshot import Snapshot
@@ -30,6 +39,7 @@ def drain(
     snapshot: SnapshotOption = None,
     to: ToOption = None,
     max_moves: MovesOption = None,
+    cold: ColdOption = False,
     seconds: SecondsOption = 10.0,
     seed: SeedOption = 0,
     cluster: ClusterOption = None,
@@ -40,7 +50,7 @@ def drain(
     from hotfoot.placement.wish import Drain
 
     known = snapshot_of(snapshot, cluster, cloud_name)
-    _show(known, Drain(hosts=frozenset(names_in(hosts))), to, max_moves, seconds, seed, as_json=as_json)
+    _show(known, Drain(hosts=frozenset(names_in(hosts))), to, max_moves, seconds, seed, cold=cold, as_json=as_json)
 
 
 @app.command()
@@ -52,6 +62,7 @@ def restore(
     snapshot: SnapshotOption = None,
     to: ToOption = None,
     max_moves: MovesOption = None,
+    cold: ColdOption = False,
     seconds: SecondsOption = 10.0,
     seed: SeedOption = 0,
     cluster: ClusterOption = None,
@@ -63,7 +74,7 @@ def restore(
 
     earlier, known = saved_snapshot(Path(before)), snapshot_of(snapshot, cluster, cloud_name)
     homes = known.homes_in(earlier, names_in(hosts) if hosts else None)
-    _show(known, Restore(homes=homes), to, max_moves, seconds, seed, as_json=as_json)
+    _show(known, Restore(homes=homes), to, max_moves, seconds, seed, cold=cold, as_json=as_json)
 
 
 @app.command()
@@ -107,6 +118,7 @@ def consolidate(
     snapshot: SnapshotOption = None,
     to: ToOption = None,
     max_moves: MovesOption = None,
+    cold: ColdOption = False,
     seconds: SecondsOption = 10.0,
     seed: SeedOption = 0,
     cluster: ClusterOption = None,
@@ -116,7 +128,16 @@ def consolidate(
     """Empty as many hosts as possible, with the fewest bytes moved."""
     from hotfoot.placement.wish import Consolidate
 
-    _show(snapshot_of(snapshot, cluster, cloud_name), Consolidate(), to, max_moves, seconds, seed, as_json=as_json)
+    _show(
+        snapshot_of(snapshot, cluster, cloud_name),
+        Consolidate(),
+        to,
+        max_moves,
+        seconds,
+        seed,
+        cold=cold,
+        as_json=as_json,
+    )
 
 
 @app.command()
@@ -144,6 +165,7 @@ def _show(
     seconds: float,
     seed: int,
     *,
+    cold: bool = False,
     as_json: bool,
 ) -> None:
     from hotfoot.cli.made_plan import show_plan
@@ -155,5 +177,6 @@ def _show(
         most_moves=max_moves,
         seconds=seconds,
         seed=seed,
+        cold=cold,
     )
     show_plan(known, wish, as_json=as_json)

@@ -50,6 +50,8 @@ class Verb:
     max_moves: int | None = None
     at_once: int = AT_ONCE
     policy: str | None = None
+    cold: bool = False
+    """What cannot be moved live may be moved by a cold migration."""
     deadline_ms: int | None = None
     """Since 1970 UTC."""
 
@@ -62,7 +64,8 @@ class Verb:
         """Return the objective with the bounds that were typed."""
         from hotfoot.placement.wish import Wish
 
-        return Wish(objective=objective, to=frozenset(self.to) or None, most_moves=self.max_moves)
+        to = frozenset(self.to) or None
+        return Wish(objective=objective, to=to, most_moves=self.max_moves, cold=self.cold)
 
     def as_json(self) -> dict[str, object]:
         """What a plan keeps beside its wish, for the day that it is taken up again."""
@@ -102,7 +105,7 @@ class Face:
 
                 told = plan_json(made, planned.snapshot, wish, verb.deadline_ms)
                 typer.echo(json.dumps({"dry_run": True, "verb": verb.name, "hosts": list(verb.hosts), **told}))
-            return ExitStatus.REFUSED if would_stay(made, planned.inventory) else ExitStatus.COMPLETED
+            return ExitStatus.REFUSED if would_stay(made, wish, planned.inventory) else ExitStatus.COMPLETED
         if not made.moves and not verb.hosts:  # nothing is worth moving, and nothing else is to be done
             if self._as_json:
                 typer.echo(json.dumps({"id": None, "verb": verb.name, "status": 0, "moves": [], "remark": made.remark}))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hotfoot.cloud.nova_migration import (
@@ -27,9 +28,10 @@ from hotfoot.cloud.openstack_api import OpenStackApi, OpenStackRefusal
 from hotfoot.cloud.openstack_inventory import in_detail, look, look_for
 from hotfoot.cloud.protocol import NO_WAY_BACK, MemoryTouched, Offer, Usage
 from hotfoot.errors import ExitStatus, HotfootError
-from hotfoot.inventory import Instance, Inventory
+from hotfoot.inventory import Instance, InstanceState, Inventory
 from hotfoot.migration.facts import HostFiles, NovaFacts, PairFacts
 from hotfoot.migration.options import Order
+from hotfoot.migration.page_watch import PageWatch
 from hotfoot.migration.proof import Sighting
 from hotfoot.migration.result import JobTotals
 from hotfoot.migration.sample import JobSample, Phase
@@ -145,6 +147,11 @@ class NovaCloud:
         found = await hosts.addresses(self._in_libvirt(instance)) if hosts else ()
         return tuple(dict.fromkeys((*instance.addresses, *found)))
 
+    async def watch_pages(self, instance: Instance, period_s: int) -> PageWatch | None:
+        """Look on the host, where it can be asked."""
+        hosts = self.visible(instance.host)
+        return await hosts.watch_pages(self._in_libvirt(instance), period_s) if hosts else None
+
     async def dirty_mib_per_s(self, instance: Instance, period_s: int) -> int | None:
         """Measure by libvirt, where it can be asked."""
         hosts = self.visible(instance.host)
@@ -174,12 +181,7 @@ class NovaCloud:
 
     async def migrate(self, order: Order, on_iteration: Callable[[], None]) -> None:
         """Have Nova move the server, and follow it until Nova says that it is done. Raises MoveEnded."""
-
-        async def still_runs() -> bool:
-            hosts = self.visible(order.source)
-            return hosts is not None and await hosts.job(order.source, order.uuid) is not None
-
-        move = self._moves[order.uuid] = NovaMove(self._api, order, self._log_of, still_runs)
+        move = self._moves[order.uuid] = NovaMove(self._api, order, self._log_of, partial(self._still_runs, order))
         self._told_to_stop.pop(order.uuid, None)
         self._seen_in_libvirt.discard(order.uuid)
         try:
@@ -188,6 +190,16 @@ class NovaCloud:
             await move.follow()
         finally:
             move.over = True
+
+    async def settle(self, order: Order, state_before: InstanceState) -> None:
+        """Follow a cold migration whose Hotfoot was killed until it is confirmed or reverted. Raises MoveEnded."""
+        move = NovaMove(self._api, order, self._log_of, partial(self._still_runs, order))
+        await move.take_up(state_before)
+        await move.follow()
+
+    async def _still_runs(self, order: Order) -> bool:
+        hosts = self.visible(order.source)
+        return hosts is not None and await hosts.job(order.source, order.uuid) is not None
 
     async def _log_of(self, host: str, uuid: str, age_s: float) -> tuple[str, ...]:
         hosts = self.visible(host)

@@ -21,7 +21,7 @@ from hotfoot.cloud.nova_migration import (
     own_record,
     stage,
 )
-from hotfoot.cloud.nova_reasons import Moving, reason, said_by, was_cancelled
+from hotfoot.cloud.nova_reasons import Moving, only_cold, reason, said_by, was_cancelled
 from hotfoot.cloud.openstack_api import OpenStackApi, OpenStackRefusal
 from hotfoot.cloud.openstack_values import instance_of
 from hotfoot.cloud.protocol import MoveEnded
@@ -47,7 +47,7 @@ LogOf = Callable[[str, str, float], Awaitable[tuple[str, ...]]]
 
 
 class NovaMove:
-    """One move; ``start``, then ``follow``. ``sample`` at any time.
+    """One move; ``start`` or ``take_up``, then ``follow``. ``sample`` at any time.
 
     Invariant: it ends only when Nova says that the migration has ended and works no longer on the server, or with the
     sentence why that is waited for no longer. What is true then is not judged here.
@@ -129,9 +129,17 @@ class NovaMove:
             if refusal.status_code >= 500:  # it may have been accepted all the same
                 self._no_answer = refusal
                 return
-            raise MoveEnded(self._in_words((refusal.message,)) or str(refusal)) from refusal
+            said = (refusal.message,)
+            raise MoveEnded(self._in_words(said) or str(refusal), only_cold=self._only_cold(said)) from refusal
         except HotfootError as error:
             self._no_answer = error
+
+    async def take_up(self, state_before: InstanceState) -> None:
+        """Take over a cold migration that another process asked for, of a server that was in this state before it."""
+        records, self._before = await asyncio.gather(self._records(), self._belongings())
+        self._state_before = state_before
+        self._record = own_record([one for one in records if one.get("source_compute") == self._order.source], ())
+        self._earlier = frozenset(int(one["id"]) for one in records) - {self.migration_id or 0}
 
     def _request(self) -> dict[str, Any]:
         order = self._order
@@ -259,7 +267,7 @@ class NovaMove:
         if why is None and at is Stage.DROPPED:
             why = "Nova accepted it, and did nothing: no migration was made of it."
         why = why or "Nova's migration failed, and Nova does not say why."
-        raise MoveEnded(why, aborted=aborted, destination=self.destination)
+        raise MoveEnded(why, aborted=aborted, destination=self.destination, only_cold=self._only_cold(said))
 
     async def _what_changed(self) -> tuple[str, ...]:
         end_s = time.monotonic() + UNCHANGED_S
@@ -293,6 +301,9 @@ class NovaMove:
             age_s = time.monotonic() - self._began_s + 1
             return await self._log_of(self._order.source, self._order.uuid, age_s)
         return ()
+
+    def _only_cold(self, said: tuple[str, ...]) -> bool:
+        return not self.cold and only_cold(said)
 
     def _in_words(self, said: tuple[str, ...]) -> str | None:
         order = self._order

@@ -117,6 +117,10 @@ _RULES = (
 )
 """What Nova says -> what it means; the first that fits counts, so that the more special come first."""
 
+_NOT_LIVE = re.compile(
+    r"numa topology|vif with related pci|persistent memory|vtpm|virtual pmem|not supported for .*device",
+    re.IGNORECASE,
+)
 _LIBVIRT = re.compile(r"(?:libvirt\.libvirtError|libvirtError|Live Migration failure): (?P<said>.+)")
 _REMOTE_ERROR = re.compile(r"^Remote error: \w+ ", re.IGNORECASE)
 _EXCEPTION = re.compile(r"^(?:[\w.]+\.)?(?P<kind>[A-Z]\w*(?:Error|Exception|Host|Found|Unavailable|Info|Storage|"
@@ -208,6 +212,11 @@ def _by_rule(text: str, moving: Moving) -> str | None:
             raw=text.rstrip("."),
         )
     return None
+
+
+def only_cold(said: Sequence[str]) -> bool:
+    """Whether Nova says that it moves the server live to no host, for what it is made of."""
+    return any(_NOT_LIVE.search(each) for each in said)
 
 
 def _no_valid_host(moving: Moving) -> str:

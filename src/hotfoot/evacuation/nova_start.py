@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -13,9 +13,8 @@ from hotfoot.cloud.nova_migration import HOST, TASK
 from hotfoot.cloud.nova_reasons import Moving, reason, said_by
 from hotfoot.cloud.openstack_api import OpenStackApi, OpenStackRefusal
 from hotfoot.errors import ExitStatus, HotfootError
+from hotfoot.evacuation.one_start import OneStart
 from hotfoot.migration.proof import Sighting
-from hotfoot.migration.result import MigrationResult, Outcome
-from hotfoot.migration.sample import JobSample
 from hotfoot.placement.course import Step
 
 KEEPS_STATE = (2, 94)
@@ -48,8 +47,8 @@ class Ground(Protocol):
         """Ask every host that can be asked, and Nova."""
 
 
-class Evacuating:
-    """Implements ``plans.means.Carrier`` for one server.
+class Evacuating(OneStart):
+    """One evacuation by Nova.
 
     Invariant: Nova is asked only while the compute service of the source is down; and it has ended well only when Nova
     has the server on the destination in the state that it had, and a destination that can be asked shows its guest.
@@ -59,39 +58,17 @@ class Evacuating:
         self, ground: Ground, step: Step, look_s: float = LOOK_S, patience_s: float = PROOF_PATIENCE_S
     ) -> None:
         """``look_s``: between two looks at Nova; ``patience_s``: how long a guest may take to be seen."""
+        super().__init__(step)
         self._ground = ground
-        self._step = step
         self._look_s = look_s
         self._patience_s = patience_s
         self._path = f"/servers/{step.uuid}"
-        self._under_way = False
-
-    @property
-    def under_way(self) -> bool:
-        """Whether Nova was asked for it."""
-        return self._under_way
 
     def request_abort(self) -> str | None:
         """Return why it is not broken off."""
         return f"Nova evacuates {self._step.name} to {self._step.destination}; that cannot be broken off."
 
-    async def carry_out(self, on_sample: Callable[[JobSample], None]) -> MigrationResult:
-        """Have Nova evacuate it, and prove that it is there."""
-        try:
-            await self._evacuate()
-        except HotfootError as error:
-            return self._ended(error.status, str(error))
-        return self._ended(ExitStatus.COMPLETED, None)
-
-    async def follow(self, on_sample: Callable[[JobSample], None], begun: Callable[[], None]) -> MigrationResult | None:
-        """Return nothing: where it is tells how it ended."""
-        return None
-
-    async def give_up(self, reason: str) -> MigrationResult:
-        """Return that Nova was not asked."""
-        return self._ended(ExitStatus.ABORTED, reason)
-
-    async def _evacuate(self) -> None:
+    async def _start(self) -> tuple[str, ...]:
         step, ground = self._step, self._ground
         if up := await ground.compute.up((step.source,)):
             raise HotfootError(
@@ -111,6 +88,7 @@ class Evacuating:
         except HotfootError:
             pass  # no answer: what Nova does of it is seen
         await self._prove(await self._follow(known), server)
+        return ()
 
     async def _follow(self, earlier: Collection[int]) -> Mapping[str, Any]:
         """Return the server once Nova has ended its work on it. Raises HotfootError where it failed.
@@ -197,16 +175,3 @@ class Evacuating:
     def _in_words(self, said: Sequence[str]) -> str | None:
         step = self._step
         return reason(said, Moving(name=step.name, source=step.source, destination=step.destination))
-
-    def _ended(self, status: ExitStatus, reason: str | None) -> MigrationResult:
-        step = self._step
-        outcome = {ExitStatus.COMPLETED: Outcome.COMPLETED, ExitStatus.ABORTED: Outcome.ABORTED}
-        return MigrationResult(
-            instance=step.name,
-            uuid=step.uuid,
-            source=step.source,
-            destination=step.destination,
-            outcome=outcome.get(status, Outcome.FAILED),
-            status=status,
-            reason=reason,
-        )

@@ -12,13 +12,12 @@ from hotfoot.cloud.libvirt_xml import instance_of
 from hotfoot.cloud.protocol import MoveEnded
 from hotfoot.errors import ExitStatus, HotfootError
 from hotfoot.evacuation.life import HostAddresses, signs_of_life
+from hotfoot.evacuation.one_start import OneStart
 from hotfoot.evacuation.view import Ground
 from hotfoot.inventory import Disk, Instance, InstanceState
 from hotfoot.journal.definitions import Definitions, Kept
 from hotfoot.journal.entries import now_ms
 from hotfoot.migration.proof import Sighting
-from hotfoot.migration.result import MigrationResult, Outcome
-from hotfoot.migration.sample import JobSample
 from hotfoot.placement.course import Step
 
 LOCKS_PATIENCE_S = 120.0
@@ -41,8 +40,8 @@ class Surroundings:
     dead: Sequence[HostAddresses]
 
 
-class Starting:
-    """Implements ``plans.means.Carrier`` for one start.
+class Starting(OneStart):
+    """One start by libvirt.
 
     Invariant: an instance is started only when, right before it, no dead host gives a sign of life, every other host
     says that it does not run there, and no image of it is locked; where it turns out to run on its destination already,
@@ -50,34 +49,13 @@ class Starting:
     """
 
     def __init__(self, around: Surroundings, step: Step, say: Callable[[str], None]) -> None:
+        super().__init__(step)
         self._around = around
-        self._step = step
         self._say = say
-        self._under_way = False
-
-    @property
-    def under_way(self) -> bool:
-        """Whether libvirt was told to start it."""
-        return self._under_way
 
     def request_abort(self) -> str | None:
         """Return why a start is not broken off."""
         return f"{self._step.name} is being started on {self._step.destination}; that is not broken off."
-
-    async def carry_out(self, on_sample: Callable[[JobSample], None]) -> MigrationResult:
-        """Start it, define it, and prove that it runs."""
-        try:
-            return self._ended(ExitStatus.COMPLETED, None, await self._start())
-        except HotfootError as error:
-            return self._ended(error.status, str(error))
-
-    async def follow(self, on_sample: Callable[[JobSample], None], begun: Callable[[], None]) -> MigrationResult | None:
-        """Return nothing: where it is tells how it ended."""
-        return None
-
-    async def give_up(self, reason: str) -> MigrationResult:
-        """Return that it was not started."""
-        return self._ended(ExitStatus.ABORTED, reason)
 
     async def _start(self) -> tuple[str, ...]:
         step, ground = self._step, self._around.ground
@@ -180,20 +158,6 @@ class Starting:
             f"It ended right after its start on {step.destination}: /var/log/libvirt/qemu/{instance.name}.log there"
             " says why.",
             ExitStatus.FAILED_ON_SOURCE,
-        )
-
-    def _ended(self, status: ExitStatus, reason: str | None, remarks: tuple[str, ...] = ()) -> MigrationResult:
-        step = self._step
-        outcome = {ExitStatus.COMPLETED: Outcome.COMPLETED, ExitStatus.ABORTED: Outcome.ABORTED}
-        return MigrationResult(
-            instance=step.name,
-            uuid=step.uuid,
-            source=step.source,
-            destination=step.destination,
-            outcome=outcome.get(status, Outcome.FAILED),
-            status=status,
-            reason=reason,
-            remarks=remarks,
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from hotfoot.journal.owner import Owner
 from hotfoot.journal.record import Json, iso
 from hotfoot.placement.course import Step, StepState
+from hotfoot.placement.snapshot import Cold
 
 
 class PlanState(StrEnum):
@@ -112,6 +113,7 @@ def step_json(step: Step) -> dict[str, object]:
         "reason": step.why,
         "purpose": step.purpose,
         "temporary": step.temporary,
+        "cold": None if step.cold is None else step.cold.value,
         "after": list(step.after),
         "transfer_bytes": step.transfer_bytes,
         "expected_s": step.expected_s,
@@ -129,4 +131,5 @@ def kept(step: Step) -> dict[str, Any]:
 
 def read(value: Mapping[str, Any]) -> Step:
     """Return a move that was kept."""
-    return Step(**{**value, "state": StepState(value["state"]), "after": tuple(value["after"])})
+    cold = Cold(value["cold"]) if value.get("cold") else None  # not kept by earlier versions
+    return Step(**{**value, "state": StepState(value["state"]), "after": tuple(value["after"]), "cold": cold})

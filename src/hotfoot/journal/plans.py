@@ -194,7 +194,8 @@ class Plans:
         """Return what left hosts since they were last restored: instance id to (home, where it was put).
 
         By a drain, or by an evacuation.
-        A restore that ended whole settles all drains of its hosts before it.
+        A restore that ended whole settles all drains of its hosts before it, but for what it left where it was since it
+        is shut off.
         """
         query = select(PLANS).where(PLANS.c.cluster == cluster).order_by(PLANS.c.made_ms, PLANS.c.id)
         found: dict[str, tuple[str, str]] = {}
@@ -204,17 +205,28 @@ class Plans:
             for record in [_record(row) for row in database.execute(query)]:
                 mine = {*hosts} & {*record.asked_hosts}
                 if mine and record.verb == "restore" and record.status == ExitStatus.COMPLETED:
-                    found = {uuid: place for uuid, place in found.items() if place[0] not in mine}
+                    left = _homes(record) - {step.uuid for step in _done(database, record)}
+                    found = {uuid: place for uuid, place in found.items() if place[0] not in mine or uuid in left}
                 if record.verb in ("drain", "evacuate"):
-                    moves = select(PLAN_MOVES.c.move).where(PLAN_MOVES.c.plan == record.id).order_by(PLAN_MOVES.c.n)
-                    for step in map(read, database.execute(moves).scalars()):
-                        if step.state is not StepState.DONE:
-                            continue
+                    for step in _done(database, record):
                         if step.uuid in found:
                             found[step.uuid] = (found[step.uuid][0], step.destination)
                         elif step.source in mine:
                             found[step.uuid] = (step.source, step.destination)
         return found
+
+
+def _done(database: Connection, record: PlanRecord) -> tuple[Step, ...]:
+    """Return the moves of a plan that were made, in their order."""
+    moves = select(PLAN_MOVES.c.move).where(PLAN_MOVES.c.plan == record.id, PLAN_MOVES.c.state == StepState.DONE.value)
+    return tuple(read(move) for move in database.execute(moves.order_by(PLAN_MOVES.c.n)).scalars())
+
+
+def _homes(record: PlanRecord) -> set[str]:
+    """Return the instances that a restore was to bring home."""
+    objective = record.wish.get("objective")
+    homes = objective.get("homes") if isinstance(objective, Mapping) else None
+    return set(homes) if isinstance(homes, Mapping) else set()
 
 
 def busy(host: str, other: PlanRecord) -> HotfootError:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from hotfoot.inventory import Instance, InstanceState, Inventory, NovaHost, ServerGroup
+from hotfoot.inventory import Instance, InstanceState, Inventory
 from hotfoot.migration.facts import NovaFacts
 from hotfoot.migration.options import MigrationOptions, Mode, Order
 from hotfoot.migration.policy import DEFAULT, Policy
 from hotfoot.migration.preflight import Verdict
+from hotfoot.nova_words import NovaHost, ServerGroup
 
 LIVE_STATUSES = ("ACTIVE", "PAUSED")
 COLD_STATUSES = ("ACTIVE", "SHUTOFF")
@@ -75,6 +76,8 @@ def _server(instance: Instance, facts: NovaFacts, options: MigrationOptions) -> 
         cold = " (--cold does)" if nova.status in COLD_STATUSES else ""
         fits = " or ".join(COLD_STATUSES if options.cold else LIVE_STATUSES)
         yield f"Nova shows {name} as {nova.status}, and moves only what is {fits}{cold}."
+    elif options.only_off and nova.status != "SHUTOFF":
+        yield f"{name} was shut off when its cold move was planned, and is {nova.status} now: it is not stopped for it."
     if not instance.host:
         yield f"Nova has put {name} on no host, so that there is nothing to move."
     if nova.host_status == "DOWN":

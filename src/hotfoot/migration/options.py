@@ -36,6 +36,8 @@ class MigrationOptions:
     """The goals, and what may be done for them; its connections and compression are settled in the two above."""
     cold: bool = False
     """Whether the instance may be stopped for it, and is to be: Nova's cold migration."""
+    only_off: bool = False
+    """Of a cold migration: whether it was planned for what is shut off, and must not stop it where it runs by now."""
 
     @property
     def bandwidth_mib_per_s(self) -> int | None:

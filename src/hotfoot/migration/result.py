@@ -65,6 +65,8 @@ class MigrationResult:
     """What steering did, in order of time."""
     id: str | None = None
     """Its name in the journal."""
+    only_cold: bool = False
+    """Whether it failed since no host can take it live, for what it is made of."""
 
     def as_json(self) -> dict[str, object]:
         """Return the object that ``--json`` ends with; always all keys, null where there is no value."""

@@ -307,6 +307,7 @@ class Run:
             totals=totals,
             policy=self._order.options.policy.name,
             actions=tuple(self._actions),
+            only_cold=ended is not None and ended.only_cold,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from hotfoot.inventory import Host, Instance, Inventory
 from hotfoot.migration.facts import DeclaredStorage
 from hotfoot.migration.survey import memory_used
 from hotfoot.placement.from_inventory import HostSeen, InstanceSeen, Sight, copied_disks, paths_to_look_at, snapshot_of
-from hotfoot.placement.from_nova import NovaSight, WrittenDown, snapshot_by_nova
+from hotfoot.placement.from_nova import NovaSight, WrittenDown, let_up, snapshot_by_nova
 from hotfoot.placement.snapshot import Snapshot
 
 Told = TypeVar("Told")
@@ -71,13 +71,16 @@ class NovaSurvey(Survey, Protocol):
         """Return what Placement and Nova's aggregates say beside the inventory. Raises HotfootError."""
 
 
-async def take_by_nova(cloud: NovaSurvey, trial: Trial | None = None) -> tuple[Snapshot, Inventory]:
+async def take_by_nova(
+    cloud: NovaSurvey, trial: Trial | None = None, back: Collection[str] = ()
+) -> tuple[Snapshot, Inventory]:
     """Do what ``take`` does for an OpenStack cloud: where instances may be, Nova and Placement say.
 
-    Loads, what a migration sends, and links are measured where hosts can be asked. Raises HotfootError.
+    Loads, what a migration sends, and links are measured where hosts can be asked. ``back``: hosts that are seen as
+    they will be once Nova goes by what it hears of them again. Raises HotfootError.
     """
     taken_at = datetime.now(UTC).isoformat(timespec="seconds")
-    inventory = await cloud.look()
+    inventory = let_up(await cloud.look(), back)
     up = [host.name for host in inventory.hosts if host.answers]
     jobs, written, used, touched, links = await asyncio.gather(
         cloud.jobs(),

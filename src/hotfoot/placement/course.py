@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from hotfoot.errors import ExitStatus
 from hotfoot.placement.plan import Plan
-from hotfoot.placement.snapshot import Limits
+from hotfoot.placement.snapshot import Cold, Limits
 from hotfoot.placement.wish import Wish
 
 MOST_TRIES = 2
@@ -54,6 +54,10 @@ class Step:
     temporary: bool = False
     convoy: int | None = None
     """Moves of one round with the same number are bound to each other by a rule: all are made, or none."""
+    cold: Cold | None = None
+    """What its cold migration means for the instance; None: it is moved live."""
+    only_cold: bool = False
+    """Failed since no host can take it live, for what it is made of."""
     late: bool = False
     """Left out since it would not have ended before the deadline."""
     state: StepState = StepState.WAITING
@@ -85,6 +89,8 @@ class Ended:
     downtime_ms: int | None = None
     ours: bool = False
     """Whether this plan had it aborted."""
+    only_cold: bool = False
+    """Whether no host can take it live, for what it is made of."""
 
 
 class Next(StrEnum):
@@ -131,6 +137,7 @@ class Course:
                 purpose=move.reason,
                 temporary=move.temporary,
                 convoy=move.convoy,
+                cold=move.cold,
             )
             for move in plan.moves
         )
@@ -206,6 +213,7 @@ class Course:
             ended_ms=end.at_ms,
             migration=end.migration,
             downtime_ms=end.downtime_ms,
+            only_cold=end.only_cold,
         )
         return self._with(over).without_vain()
 
@@ -257,8 +265,13 @@ class Course:
         """Return where instances have failed to go: id to host to reason."""
         found: dict[str, dict[str, str]] = defaultdict(dict)
         for step in self.in_state(StepState.FAILED):
-            found[step.uuid][step.destination] = step.why or "it failed"
+            if not step.only_cold:
+                found[step.uuid][step.destination] = step.why or "it failed"
         return found
+
+    def only_cold(self) -> Mapping[str, str]:
+        """Return the instances that have shown that they cannot be moved live: id to reason."""
+        return {step.uuid: step.why or "it failed" for step in self.in_state(StepState.FAILED) if step.only_cold}
 
     def alone(self) -> Mapping[str, str]:
         """Return the instances that are not tried again: id to reason."""

@@ -162,7 +162,7 @@ def _bound(sight: Sight, one: SeenInstance) -> str | None:
     if one.uuid in sight.moving or one.state is InstanceState.IN_TRANSIT:
         return "it is being migrated"
     if not one.movable:
-        return f"it is {one.state}, and only a running or paused instance can move live"
+        return f"it is {one.state}, and on plain libvirt only what runs or is paused is moved"
     if one.host_devices:
         return f"it uses {one.host_devices[0]} of its host"
     return None

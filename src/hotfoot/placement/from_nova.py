@@ -9,14 +9,15 @@ tell; each move is looked at again before Nova is asked for it, and the schedule
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hotfoot.inventory import Host as SeenHost
 from hotfoot.inventory import Instance as SeenInstance
-from hotfoot.inventory import Inventory, ServerGroup
+from hotfoot.inventory import Inventory
 from hotfoot.migration.forecast import SETUP_MS, SWITCH_MS
-from hotfoot.migration.nova_preflight import LIVE_STATUSES
+from hotfoot.nova_words import ServerGroup
 from hotfoot.placement.from_inventory import InstanceSeen
+from hotfoot.placement.nova_ways import how_cold, local_bytes, why_not_live
 from hotfoot.placement.snapshot import CPU, MEMORY, VCPUS, Host, Instance, Resource, Rule, RuleKind, Snapshot
 
 _MIB = 1 << 20
@@ -28,13 +29,6 @@ _RULES = {
     "soft-anti-affinity": (RuleKind.APART, False),
     "soft-affinity": (RuleKind.TOGETHER, False),
 }
-_BINDS = {
-    "pci_passthrough:alias": "PCI devices of its host",
-    "accel:device_profile": "an accelerator of its host",
-    "hw:pmem": "persistent memory of its host",
-    "hw:mem_encryption": "memory that its host encrypts",
-}
-"""What a flavour gives that Nova does not move live (its guide on live migration)."""
 _AGGREGATE_SPEC = "aggregate_instance_extra_specs:"
 _TENANTS = "filter_tenant_id"
 """Metadata of aggregates that keeps other projects out; keys that begin so count too."""
@@ -101,6 +95,17 @@ def taken_out(host: SeenHost) -> bool:
     return host.nova is not None and not host.nova.enabled and (host.nova.disabled_reason or "").startswith(TAKEN_OUT)
 
 
+def let_up(inventory: Inventory, hosts: Collection[str]) -> Inventory:
+    """Return the inventory in which these hosts, where Hotfoot had Nova take them for dead, are up again."""
+    return replace(inventory, hosts=tuple(_up(host) if host.name in hosts else host for host in inventory.hosts))
+
+
+def _up(host: SeenHost) -> SeenHost:
+    if host.nova is None or not host.nova.forced_down or not taken_out(host):
+        return host
+    return replace(host, problem=None, nova=replace(host.nova, forced_down=False, up=True))
+
+
 def snapshot_by_nova(sight: NovaSight) -> Snapshot:
     """Return the snapshot. A host that Nova's operator disabled is in maintenance; one that Hotfoot did is not.
 
@@ -161,7 +166,9 @@ def _amount(resource_class: str, amount: int) -> int:
 
 
 def _instance(sight: NovaSight, one: SeenInstance, host: SeenHost, limits: _Limits) -> Instance:
-    bound = _bound(sight, one, host)
+    moving = one.uuid in sight.moving
+    bound = why_not_live(one, host, moving=moving)
+    cold = how_cold(one, host, moving=moving) if bound else None
     seen = sight.measured.get(one.uuid, InstanceSeen())
     load = {CPU: seen.cpus, MEMORY: None if seen.resident_bytes is None else float(seen.resident_bytes)}
     return Instance(
@@ -173,29 +180,11 @@ def _instance(sight: NovaSight, one: SeenInstance, host: SeenHost, limits: _Limi
         impossible=limits.impossible(one),
         movable=bound is None,
         unmovable_because=bound,
-        transfer_bytes=seen.transfer_bytes,
-        downtime_ms=SWITCH_MS.expected,
-        least_seconds=(SETUP_MS.expected + SWITCH_MS.expected) / 1000,
+        cold=cold,
+        transfer_bytes=local_bytes(one) if cold else seen.transfer_bytes,
+        downtime_ms=cold.downtime_ms if cold else SWITCH_MS.expected,
+        least_seconds=cold.seconds if cold else (SETUP_MS.expected + SWITCH_MS.expected) / 1000,
     )
-
-
-def _bound(sight: NovaSight, one: SeenInstance, host: SeenHost) -> str | None:
-    nova = one.nova
-    if one.uuid in sight.moving:
-        return "it is being migrated"
-    if nova is None:
-        return "Nova does not say what it is"
-    if nova.task_state:
-        return f"Nova works on it ({nova.task_state})"
-    if nova.status == "ERROR":
-        return f"Nova shows it in ERROR; `hotfoot repair-state {one.name}` looks, and sets right what may be set right"
-    if nova.status not in LIVE_STATUSES:
-        return f"Nova shows it as {nova.status}, and only what is {' or '.join(LIVE_STATUSES)} can move live"
-    specs = dict(nova.extra_specs)
-    given = next((what for key, what in _BINDS.items() if specs.get(key, "").lower() not in ("", "false", "0")), None)
-    if given and host.answers:
-        return f"its flavour gives it {given}"
-    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ class Passage:
         self._barred = wish.objective.hosts if isinstance(wish.objective, Drain) else frozenset[str]()
         self._only = wish.to
         self._fixed = wish.fixed
+        self.wish = wish
 
     def zone(self, host: str) -> str | None:
         """Return the zone of a host."""
@@ -89,7 +90,7 @@ class Passage:
         """Whether an instance may be put on a host for a while, its room and the rules aside."""
         moved, there = self.instances[instance], self.hosts[host]
         return (
-            moved.movable
+            self.wish.moves(moved)
             and instance not in self._fixed
             and self.hosts[self.where[instance]].up
             and there.up

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from hotfoot.placement.snapshot import Cold
+
 
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -75,6 +77,8 @@ class Move(_Value):
     """It goes there to make room, and on later."""
     convoy: int | None = None
     """Moves with the same number are bound to each other by a rule, and make sense only together."""
+    cold: Cold | None = None
+    """What its cold migration means for the instance; None: it is moved live."""
 
 
 class Plan(_Value):

@@ -163,6 +163,7 @@ def _moves(snapshot: Snapshot, wish: Wish, way: _Way) -> tuple[tuple[Move, ...],
                 reason=purpose.of(shift),
                 temporary=shift.temporary,
                 convoy=convoys.get(one),
+                cold=wish.how(instance),
             )
         )
     return tuple(moves), times

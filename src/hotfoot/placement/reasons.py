@@ -10,13 +10,15 @@ import numpy as np
 
 from hotfoot.placement.floors import needed
 from hotfoot.placement.room import Ints
-from hotfoot.placement.snapshot import VCPUS, Host, Instance, RuleKind, Snapshot
+from hotfoot.placement.snapshot import VCPUS, Cold, Host, Instance, RuleKind, Snapshot
 from hotfoot.placement.task import Task
-from hotfoot.placement.wish import Drain, Restore
+from hotfoot.placement.wish import Consolidate, Drain, Restore
 from hotfoot.sizes import human_bytes
 
 # Not str.format: the words of readiness may have braces.
 _HOSTS, _BE = "<hosts>", "<be>"
+_BY_COLD = {Cold.STOPPED: "; --cold stops it for the move", Cold.OFF: "; --cold moves it"}
+"""For the wishes that may allow it."""
 
 
 def reasons(snapshot: Snapshot, task: Task, at: Ints) -> Mapping[str, str]:
@@ -36,10 +38,12 @@ def _why(snapshot: Snapshot, task: Task, at: Ints, number: int, *, spent: bool) 
     instance, objective = snapshot.instances[number], task.wish.objective
     host = snapshot.hosts[int(task.room.start[number])]
     home = objective.homes[instance.id] if isinstance(objective, Restore) and instance.id in objective.homes else None
-    if not instance.movable:
-        return (
-            f"{instance.name} cannot be moved: {instance.unmovable_because or 'the snapshot says so, without a reason'}"
-        )
+    if not task.wish.moves(instance):
+        how, hint = "", ""
+        if instance.cold and isinstance(objective, Drain | Restore | Consolidate):
+            how, hint = " live", _BY_COLD[instance.cold]
+        why = instance.unmovable_because or "the snapshot says so, without a reason"
+        return f"{instance.name} cannot be moved{how}: {why}{hint}"
     if instance.id in task.wish.fixed:
         return f"{instance.name} is to stay where it is for now"
     if not host.up:

@@ -93,6 +93,7 @@ def _move(step: Step, left: set[int]) -> Move:
         reason=step.purpose,
         temporary=step.temporary,
         convoy=None if step.convoy is None else step.round * 1_000_000 + step.convoy,
+        cold=step.cold,
     )
 
 
@@ -120,8 +121,10 @@ def _problem(passage: Passage, move: Move) -> str | None:
         return f"{move.name} is not there any more"
     if passage.where[move.instance] != move.source:
         return f"{move.name} is on {passage.where[move.instance]}"
-    if not instance.movable:
+    if not passage.wish.moves(instance):
         return f"it cannot move: {instance.unmovable_because}"
+    if (passage.wish.how(instance) is None) != (move.cold is None):
+        return "it can only be moved cold by now" if move.cold is None else "it can be moved live by now"
     if host.maintenance:
         return f"{host.name} is out of placement, or another plan touches it"
     if host.name in instance.impossible:

@@ -104,7 +104,7 @@ def room_of(snapshot: Snapshot, wish: Wish) -> Room:
     zones = _row(-1 if host.zone is None else zone_names.index(host.zone) for host in hosts)
     bonds = bonds_of(snapshot, host_number, number, zones)
     takes = up & ~maintenance & ~drained & chosen
-    movable = np.array([instance.movable and instance.id not in wish.fixed for instance in instances], dtype=bool)
+    movable = np.array([wish.moves(instance) and instance.id not in wish.fixed for instance in instances], dtype=bool)
     movable &= up[start] if len(instances) else True
     homes = objective.homes if isinstance(objective, Restore) else {}
     return Room(

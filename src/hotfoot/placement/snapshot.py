@@ -72,6 +72,25 @@ class Host(_Value):
         return capacity if self.safety >= 1 else int(capacity * self.safety + 1e-9)
 
 
+class Cold(StrEnum):
+    """What a cold migration means for an instance."""
+
+    STOPPED = "stopped"
+    """It runs: it is stopped for the move, and started again."""
+    OFF = "shut off"
+    """It does not run, neither before nor afterwards."""
+
+    @property
+    def seconds(self) -> float:
+        """What it takes beside copying disks, so that an end can be told: a guest has 60 s to shut down (Nova)."""
+        return 45.0 if self is Cold.STOPPED else 15.0
+
+    @property
+    def downtime_ms(self) -> int:
+        """For how long a guest that runs is expected to stand still."""
+        return round(1000 * self.seconds) if self is Cold.STOPPED else 0
+
+
 class Instance(_Value):
     """One instance, and what moving it costs."""
 
@@ -86,7 +105,10 @@ class Instance(_Value):
     impossible: Mapping[str, str] = {}
     """Hosts where it cannot run at all, each with the reason in words (from readiness)."""
     movable: bool = True
+    """Whether it can be moved live."""
     unmovable_because: str | None = None
+    cold: Cold | None = None
+    """Of one that cannot be moved live: how it can be moved all the same, where that is allowed; None: not at all."""
     transfer_bytes: Size | None = None
     """What a migration would send, from the forecast; None: the memory size."""
     downtime_ms: Size = 0

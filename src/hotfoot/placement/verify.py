@@ -35,7 +35,7 @@ def _moves(snapshot: Snapshot, wish: Wish, hosts: Mapping[str, str]) -> list[str
     for instance in moved:
         there = of_name[hosts[instance.id]]
         told = f"{instance.name} goes to {there.name}"
-        if not instance.movable or instance.id in wish.fixed or not of_name[instance.host].up:
+        if not wish.moves(instance) or instance.id in wish.fixed or not of_name[instance.host].up:
             wrong.append(f"{told}, but must stay")
         if there.name in instance.impossible:
             wrong.append(f"{told}, where it cannot run")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hotfoot.placement.snapshot import CPU, MEMORY, VCPUS
+from hotfoot.placement.snapshot import CPU, MEMORY, VCPUS, Cold, Instance
 
 GIB = 1 << 30
 
@@ -74,6 +74,16 @@ class Wish(_Value):
     seconds: Annotated[float, Field(gt=0)] = 10.0
     """How long the solver may look."""
     seed: int = 0
+    cold: bool = False
+    """What cannot be moved live may be moved by a cold migration."""
+
+    def moves(self, instance: Instance) -> bool:
+        """Whether an instance may be moved at all."""
+        return instance.movable or (self.cold and instance.cold is not None)
+
+    def how(self, instance: Instance) -> Cold | None:
+        """Return what the cold migration of an instance means for it; None: it is moved live."""
+        return None if instance.movable else instance.cold
 
 
 def quantities(names: tuple[str, ...], known: Collection[str], *, measured: bool) -> tuple[str, ...]:

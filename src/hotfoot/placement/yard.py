@@ -170,7 +170,7 @@ class Yard:
         there = [
             one
             for one, host in passage.where.items()
-            if (anywhere or host in wanted) and passage.instances[one].movable
+            if (anywhere or host in wanted) and passage.wish.moves(passage.instances[one])
         ]
         self.tries += len(there) // 8  # a look at one is that much cheaper than a step
         goers: list[tuple[int, tuple[str, ...]]] = []

@@ -8,6 +8,7 @@ from hotfoot.inventory import Instance, Inventory
 from hotfoot.placement.course import Course, StepState
 from hotfoot.placement.plan import Plan
 from hotfoot.placement.wish import Drain, Restore, Wish
+from hotfoot.plans.whereabouts import lives
 
 
 def left_behind(
@@ -15,7 +16,8 @@ def left_behind(
 ) -> Mapping[str, str]:
     """Return what should have been moved and is not where it should be: name to reason.
 
-    Invariant: a drain leaves nothing behind only when every drained host answers, and none has an active instance.
+    Invariant: a drain leaves nothing behind only when every drained host answers, and none has an active instance; or,
+    where cold moves are allowed, none at all.
     """
     reasons = _Reasons(course, last, stopped=stopped)
     match wish.objective:
@@ -24,36 +26,50 @@ def left_behind(
             silent |= {
                 host: f"{host} is not in the cluster file." for host in hosts - {h.name for h in inventory.hosts}
             }
-            there = [one for one in inventory.instances if one.host in hosts and one.running]
+            there = [one for one in inventory.instances if one.host in hosts and _counts(one, wish)]
             return {**silent, **{one.name: reasons.of(one.uuid) for one in there}}
         case Restore(homes=homes):
-            at = {one.uuid: one for one in inventory.instances if one.movable}
+            at = {one.uuid: one for one in inventory.instances if lives(one)}
             names = {step.uuid: step.name for step in course.steps}
             return {
                 at[uuid].name if uuid in at else names.get(uuid, uuid): reasons.of(uuid)
                 for uuid, home in homes.items()
-                if uuid not in at or at[uuid].host != home
+                if uuid not in at or (at[uuid].host != home and _counts(at[uuid], wish))
             }
         case _:
             ends = {step.uuid: step for step in course.steps}
             return {step.name: reasons.of(uuid) for uuid, step in ends.items() if step.state is not StepState.DONE}
 
 
-def would_stay(plan: Plan, inventory: Inventory) -> bool:
-    """Whether an instance that runs, and should be moved, would stay where it is."""
-    running = {one.uuid for one in inventory.instances if one.running}
-    return not running.isdisjoint(plan.stays)
+def would_stay(plan: Plan, wish: Wish, inventory: Inventory) -> bool:
+    """Whether an instance that counts, and should be moved, would stay where it is."""
+    counted = {one.uuid for one in inventory.instances if _counts(one, wish)}
+    return not counted.isdisjoint(plan.stays)
 
 
-def defined_there(wish: Wish, inventory: Inventory) -> str | None:
-    """Return the sentence about instances that are shut off on drained hosts; None where there are none.
+def _counts(one: Instance, wish: Wish) -> bool:
+    """Whether an instance has to be moved: what is shut off only where cold moves are allowed."""
+    return one.running or wish.cold
 
-    They do not run there, so that the host counts as empty.
+
+def left_off(wish: Wish, inventory: Inventory) -> str | None:
+    """Return the sentence about instances that are shut off where they should not be; None where there are none.
+
+    They do not run there, so that a drained host counts as empty, unless cold moves are allowed.
     """
-    if not isinstance(wish.objective, Drain):
+    if wish.cold:
         return None
-    off = [one for one in inventory.instances if one.host in wish.objective.hosts and not one.running]
-    return f"Shut off, and still defined there: {', '.join(map(_named, off))}." if off else None
+    match wish.objective:
+        case Drain(hosts=hosts):
+            off, what = [one for one in inventory.instances if one.host in hosts], "still defined there"
+        case Restore(homes=homes):
+            off = [one for one in inventory.instances if homes.get(one.uuid, one.host) != one.host and lives(one)]
+            what = "not brought back"
+        case _:
+            return None
+    off = [one for one in off if not one.running]
+    hint = "; --cold moves what is shut off" if any(one.nova for one in off) else ""
+    return f"Shut off, and {what}: {', '.join(map(_named, off))}{hint}." if off else None
 
 
 def _named(one: Instance) -> str:

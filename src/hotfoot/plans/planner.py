@@ -17,7 +17,7 @@ from hotfoot.placement.plan import Plan
 from hotfoot.placement.plan_text import MadePlan
 from hotfoot.placement.planning import plan
 from hotfoot.placement.recheck import recheck, renumbered
-from hotfoot.placement.snapshot import Limits, Snapshot
+from hotfoot.placement.snapshot import Cold, Instance, Limits, Snapshot
 from hotfoot.placement.wish import Wish
 
 
@@ -37,6 +37,8 @@ class Around:
     """Where instances have failed to go: id to host to reason."""
     alone: Mapping[str, str] = field(default_factory=dict)
     """Instances that are not tried again: id to reason."""
+    only_cold: Mapping[str, str] = field(default_factory=dict)
+    """Instances that have shown that they cannot be moved live: id to reason."""
     overhead_s: float = 0.0
     """What each move takes beside its migration."""
     declared: Declared = NOTHING
@@ -96,7 +98,16 @@ def within(seen: Snapshot, limits: Limits, around: Around) -> Snapshot:
                 "least_seconds": one.least_seconds + around.overhead_s,
             }
         )
-        for one in seen.instances
+        for one in (_only_cold(each, around.only_cold.get(each.id)) for each in seen.instances)
     )
     closed_to = seen.model_copy(update={"hosts": hosts, "instances": instances, "limits": limits})
     return around.declared.on(closed_to)
+
+
+def _only_cold(one: Instance, why: str | None) -> Instance:
+    """Return an instance as it is once a live move of it has been refused for what it is made of."""
+    if why is None or not one.movable:
+        return one
+    cold = Cold.STOPPED
+    told = {"movable": False, "unmovable_because": why.rstrip("."), "cold": cold}
+    return one.model_copy(update={**told, "downtime_ms": cold.downtime_ms, "least_seconds": cold.seconds})

@@ -21,7 +21,7 @@ from hotfoot.placement.deadline import without_late
 from hotfoot.placement.mending import still_broken
 from hotfoot.placement.plan import Plan
 from hotfoot.placement.wish import Repair, Wish
-from hotfoot.plans.ending import defined_there, left_behind
+from hotfoot.plans.ending import left_behind, left_off
 from hotfoot.plans.means import Carrier, Means, Onlooker
 from hotfoot.plans.planner import Around, Planned
 from hotfoot.plans.whereabouts import whereabouts
@@ -36,8 +36,8 @@ class PlanRun:
     """One plan that is carried out; ``execute`` once, ``want`` at any time from the event loop.
 
     Invariants: a move is in the journal as running before it begins, and no move begins while the journal cannot be
-    written; no instance is ever stopped; of moves that a rule binds to each other either all are made, or it is planned
-    for what brings their instances together again.
+    written; no instance is ever stopped, but for a cold move that the wish allows; of moves that a rule binds to each
+    other either all are made, or it is planned for what brings their instances together again.
     """
 
     def __init__(self, means: Means, record: PlanRecord, course: Course, onlooker: Onlooker, *, once: bool) -> None:
@@ -209,6 +209,7 @@ class PlanRun:
             migration=result.id,
             downtime_ms=result.totals.downtime_ms,
             ours=self._wanted is Asked.ABORT,
+            only_cold=result.only_cold,
         )
 
     async def _plan_anew(self) -> bool:
@@ -218,7 +219,8 @@ class PlanRun:
             around = await self._means.around(self.record.id)
         except HotfootError as error:
             return await self._later(error)
-        around = replace(around, impossible=self.course.impossible(), alone=self.course.alone())
+        course = self.course
+        around = replace(around, impossible=course.impossible(), alone=course.alone(), only_cold=course.only_cold())
         try:
             planned = await self._next_plan(around)
         except HotfootError as error:
@@ -273,7 +275,8 @@ class PlanRun:
             **left_behind(self._wish, self.course, self._last, inventory, stopped=stopped),
             **await self._still_broken(),
         }
-        remarks = (self._last.remark if self._last and stays else None, defined_there(self._wish, inventory))
+        why = self._last.remark if self._last and stays else None
+        remarks = (f"{why.rstrip('.')}." if why else None, left_off(self._wish, inventory))
         self.record = replace(
             self.record,
             state=PlanState.PAUSED if paused else PlanState.ENDED,

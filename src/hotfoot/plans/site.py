@@ -44,7 +44,7 @@ _OVERHEAD_OF = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """One cluster. ``request_of`` makes what is asked of a single migration: uuid, source, destination."""
+    """One cluster. ``request_of`` makes what a move asks of its migration."""
 
     cloud: WholeCloud
     place: Place
@@ -53,7 +53,7 @@ class Site:
     """Those that are declared; None: the cloud tells which there are."""
     storage: Sequence[DeclaredStorage]
     limits: Limits
-    request_of: Callable[[str, str, str], Request]
+    request_of: Callable[[Step], Request]
     store: Store
     declared: Declared = NOTHING
     """Rules and zones of the cluster file."""
@@ -249,8 +249,7 @@ class Site:
         """Return what a run works with."""
 
         def carrying(step: Step, say: Callable[[str], None]) -> Carrying:
-            request = self.request_of(step.uuid, step.source, step.destination)
-            return Carrying(self.cloud, self.place, self.cluster, self.hosts, request, None, say)
+            return Carrying(self.cloud, self.place, self.cluster, self.hosts, self.request_of(step), None, say)
 
         return Means(
             plans=self.plans,
