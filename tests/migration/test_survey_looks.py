@@ -54,12 +54,12 @@ async def probe(_source: str, _destination: str, _address: str | None) -> int:
     return SENDS
 
 
-async def surveyed(cloud: SurveyedCloudDouble, instance: Instance = INSTANCE) -> Measured:
+async def surveyed(cloud: SurveyedCloudDouble, instance: Instance = INSTANCE, *, look: bool = True) -> Measured:
     order = Order(
         uuid="u1", name="vm1", source="n1", destination="n2", mode=Mode.LIVE, persistent=True,
         options=MigrationOptions(),
     )  # fmt: skip
-    survey = Survey(cast(Cloud, cloud), probe)
+    survey = Survey(cast(Cloud, cloud), probe, look_at_pages=look)
     survey.begin(instance)
     return await survey.finish(instance, order)
 
@@ -97,6 +97,13 @@ async def test_where_the_pages_cannot_be_looked_at_libvirt_is_asked() -> None:
     assert [what for what, _ in cloud.asked[1:]] == ["samples"] * 3
     assert measured.dirty.expected.within(1) == pytest.approx(30 * MIB, rel=0.1)
     assert measured.memory_used.high == MEMORY
+
+
+async def test_where_nobody_is_to_look_at_pages_libvirt_alone_is_asked() -> None:
+    cloud = SurveyedCloudDouble(30)
+    measured = await surveyed(cloud, look=False)
+    assert {what for what, _ in cloud.asked} == {"samples"}
+    assert measured.dirty.expected.within(1) == pytest.approx(30 * MIB, rel=0.1)
 
 
 async def test_without_either_there_is_no_forecast() -> None:

@@ -209,7 +209,8 @@ def survey_of(cluster: Cluster, cloud: Cloud, *, thorough: bool = False) -> Surv
 
         return earlier_throughputs(place, cluster.name, source, destination)
 
-    return Survey(cloud, throughput_probe(cluster), thorough=thorough, earlier=earlier)
+    look = cluster.migration.look_at_pages
+    return Survey(cloud, throughput_probe(cluster), thorough=thorough, earlier=earlier, look_at_pages=look)
 
 
 def told_hosts_out_of(cluster: Cluster) -> Awaitable[Mapping[str, str]]:

@@ -93,6 +93,10 @@ class MigrationNetwork(_Section):
         "the transport is ssh, else nobody.",
     )
     native_tls: bool = Field(default=True, description="Have certificates for QEMU's own TLS ready on every host.")
+    look_at_pages: bool = Field(
+        default=True,
+        description="For a forecast look on the source which pages of the instance change; false: as libvirt does.",
+    )
 
 
 class Storage(_Section):

@@ -62,11 +62,13 @@ class Survey:
         *,
         thorough: bool = False,
         earlier: Earlier = lambda _source, _destination: (),
+        look_at_pages: bool = True,
     ) -> None:
         self._cloud = cloud
         self._probe = probe
         self._thorough = thorough
         self._earlier = earlier
+        self._look_at_pages = look_at_pages
         self._first: asyncio.Task[_Look | None] | None = None
 
     def begin(self, instance: Instance) -> None:
@@ -136,7 +138,7 @@ class Survey:
         return seen
 
     async def _look(self, instance: Instance) -> _Look | None:
-        watched = await self._cloud.watch_pages(instance, FIRST_PERIOD_S)
+        watched = await self._cloud.watch_pages(instance, FIRST_PERIOD_S) if self._look_at_pages else None
         points = watched.points() if watched else await self._sampled(instance, FIRST_PERIOD_S)
         return _Look(points, watched) if points else None
 
