@@ -54,6 +54,21 @@ def test_icmp_is_answered_here(address: str) -> None:
     assert reachable(address) == "icmp"
 
 
+@needs_icmp
+def test_the_kernel_takes_every_request_for_whole() -> None:
+    # A request whose checksum is wrong is dropped unanswered.
+    asked = [0, 1, 0x7FFF, 0xFFFF, 0x1_0000, 0x1_FFFF, 0xFFFF_FFFF, 0x1234_5678_9ABC]
+    with closing(IcmpAsker("127.0.0.9")) as asker:
+        for sequence in asked:
+            asker.ask(sequence)
+        seen: list[int] = []
+        until_s = time.monotonic() + 5
+        while len(seen) < len(asked) and time.monotonic() < until_s:
+            seen += [sequence for sequence, _ in asker.answers()]
+            time.sleep(0.01)
+    assert sorted(seen) == asked
+
+
 @pytest.mark.parametrize("listening", [True, False])
 def test_tcp_accepted_and_refused_are_both_answers(listening: bool) -> None:
     with closing(socket.socket()) as server:

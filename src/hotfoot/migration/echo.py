@@ -27,6 +27,9 @@ _SOL_RAW, _ICMP_FILTER, _ICMP6_FILTER = 255, 1, 1  # linux/icmp.h, linux/icmpv6.
 _ECHO, _ECHO_REPLY, _ECHO6, _ECHO6_REPLY = 8, 0, 128, 129
 _HEADER = struct.Struct("!BBHHH")  # type, code, checksum, id, sequence (RFC 792, RFC 4443)
 _PAYLOAD = struct.Struct("!8sQ")  # who asks, the full sequence number
+_REQUEST = struct.Struct("!BBHHH8sQQH")
+"""Header, payload, then the complements of both sequence numbers: a number and its complement add up to nothing in the
+Internet checksum (RFC 1071), so that one checksum is right for all requests of a watch."""
 _TIMESPEC = struct.Struct("@ll")
 _TCP_PATIENCE_NS = 1_000_000_000  # the kernel repeats a lost SYN only after 1 s; by then newer probes have asked
 _READ_AT_MOST = 256  # answers per look, so that a flood cannot hold up the next probe
@@ -86,6 +89,9 @@ class IcmpAsker:
             raise
         self._token = os.urandom(8)  # tells our answers from those to other watches and other programs
         self._id = int.from_bytes(self._token[:2], "big")
+        self._kind = _ECHO6 if self._v6 else _ECHO
+        # Over other sockets the kernel fills it in.
+        self._checksum = _checksum(self._request(0, checksum=0)) if self._raw and not self._v6 else 0
 
     def _prepare(self, address_of: SocketAddress) -> None:
         self._socket.setblocking(False)
@@ -100,12 +106,13 @@ class IcmpAsker:
 
     def ask(self, sequence: int) -> None:
         """Send an echo request."""
-        kind = _ECHO6 if self._v6 else _ECHO
-        packet = _HEADER.pack(kind, 0, 0, self._id, sequence & 0xFFFF) + _PAYLOAD.pack(self._token, sequence)
-        if self._raw and not self._v6:  # for the other kinds the kernel fills the checksum in
-            packet = packet[:2] + struct.pack("!H", _checksum(packet)) + packet[4:]
         with suppress(OSError):
-            self._socket.send(packet)
+            self._socket.send(self._request(sequence, self._checksum))
+
+    def _request(self, sequence: int, checksum: int) -> bytes:
+        low = sequence & 0xFFFF
+        complements = sequence ^ 0xFFFF_FFFF_FFFF_FFFF, low ^ 0xFFFF
+        return _REQUEST.pack(self._kind, 0, checksum, self._id, low, self._token, sequence, *complements)
 
     def answers(self) -> list[Answer]:
         """Return the echo replies to this asker, with the kernel's time of arrival."""
