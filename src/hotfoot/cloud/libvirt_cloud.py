@@ -376,11 +376,11 @@ class LibvirtCloud:
         return tuple(await asyncio.gather(*(by(host) for host in asked_hosts)))
 
     async def claim(self, host: str, uuid: str) -> str | None:
-        """Return the claim in the domain's live metadata."""
+        """Return the claim in the domain's metadata."""
         return await self._about_domain(host, lambda connection: asked.claim(connection, uuid))
 
     async def set_claim(self, host: str, uuid: str, claim: str | None) -> None:
-        """Write the claim into the domain's live metadata."""
+        """Write the claim into the domain's metadata."""
         await self._about_domain(host, lambda connection: asked.set_claim(connection, uuid, claim))
 
     async def forget(self, host: str, uuid: str) -> None:

@@ -122,26 +122,25 @@ def completed_stats(connection: Any, uuid: str) -> Stats:
 
 
 def claim(connection: Any, uuid: str) -> str | None:
-    """Return our element of a running domain's metadata; None where there is none, or no such domain runs here."""
+    """Return our element of a domain's metadata; None where there is none, or no such domain is here.
+
+    Of a running domain that of its life, of one that is shut off that of its definition.
+    """
     try:
         text: str = connection.lookupByUUIDString(uuid).metadata(
-            libvirt.VIR_DOMAIN_METADATA_ELEMENT, CLAIM_NAMESPACE, libvirt.VIR_DOMAIN_AFFECT_LIVE
+            libvirt.VIR_DOMAIN_METADATA_ELEMENT, CLAIM_NAMESPACE, libvirt.VIR_DOMAIN_AFFECT_CURRENT
         )
     except libvirt.libvirtError as error:
-        if error.get_error_code() in (
-            libvirt.VIR_ERR_NO_DOMAIN_METADATA,
-            libvirt.VIR_ERR_NO_DOMAIN,
-            libvirt.VIR_ERR_OPERATION_INVALID,  # it does not run
-        ):
+        if error.get_error_code() in (libvirt.VIR_ERR_NO_DOMAIN_METADATA, libvirt.VIR_ERR_NO_DOMAIN):
             return None
         raise
     return text
 
 
 def set_claim(connection: Any, uuid: str, text: str | None) -> None:
-    """Put our element into a running domain's metadata, or take it away."""
+    """Put our element where ``claim`` reads it, or take it away."""
     connection.lookupByUUIDString(uuid).setMetadata(
-        libvirt.VIR_DOMAIN_METADATA_ELEMENT, text, "hotfoot", CLAIM_NAMESPACE, libvirt.VIR_DOMAIN_AFFECT_LIVE
+        libvirt.VIR_DOMAIN_METADATA_ELEMENT, text, "hotfoot", CLAIM_NAMESPACE, libvirt.VIR_DOMAIN_AFFECT_CURRENT
     )
 
 

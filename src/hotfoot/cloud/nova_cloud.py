@@ -58,7 +58,7 @@ class NovaCloud:
     """Implements ``cloud.protocol.Cloud``.
 
     Invariant: Nova alone starts, stops and confirms moves; libvirt on its hosts is only asked, and never told, except
-    for the claim that is written on a running domain.
+    for the claim that is written on the domain.
     """
 
     def __init__(self, api: OpenStackApi, hosts: LibvirtCloud | None) -> None:
