@@ -300,6 +300,8 @@ log_file = /var/log/nova/nova-compute.log
 # Images are copied as they are, and their disks are thin copies of these.
 force_raw_images = false
 reserved_host_memory_mb = 0
+# The witness does not heed the power button: nobody need wait a minute for it.
+shutdown_timeout = 5
 ram_allocation_ratio = 1.0
 cpu_allocation_ratio = 16.0
 [compute]
