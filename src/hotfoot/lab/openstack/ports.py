@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from neutron_lib import constants
 from neutron_lib.api.definitions import portbindings
+from neutron_lib.plugins import directory
 from neutron_lib.plugins.ml2 import api
 
 
@@ -25,3 +26,11 @@ class TapMechanismDriver(api.MechanismDriver):  # type: ignore[misc]
             {portbindings.CAP_PORT_FILTER: False},
             status=constants.PORT_STATUS_ACTIVE,
         )
+
+    def update_port_postcommit(self, context: api.PortContext) -> None:
+        """Have a bound port be up: that of an instance that moved live is down until an agent, which none is, tells."""
+        port = context.current
+        if context.vif_type == portbindings.VIF_TYPE_TAP and port["status"] == constants.PORT_STATUS_DOWN:
+            directory.get_plugin().update_port_status(
+                context.plugin_context, port["id"], constants.PORT_STATUS_ACTIVE, context.host
+            )
