@@ -13,6 +13,8 @@ from tests.lab.command import finish, hotfoot
 from tests.lab.labs import TestLab, bring_up
 from tests.lab.openstack_login import connection_to
 
+from hotfoot.lab import witness
+
 pytestmark = pytest.mark.matrix
 
 NAME = "nova"
@@ -172,6 +174,61 @@ def test_a_deadline_is_kept(lab: TestLab) -> None:
     lab.verify("vm2")
     lab.run("repair-state", "vm2")
     assert status(lab, "vm2") == "ACTIVE"
+
+
+def test_cold_it_is_stopped_and_started_again_elsewhere_and_what_is_shut_off_stays_so(
+    lab: TestLab, cloud: Connection, blind: Path
+) -> None:
+    lab.lab("instance", "add", "cold1", "--memory", "100")
+    destination = other_host(lab, "cold1")
+    said = lab.run("migrate", "cold1", destination, "--cold", *QUICK, timeout_s=300)
+    assert said.status == 0, said.out + said.err
+    assert (said.json["mode"], said.json["destination"], lab.where("cold1")) == ("cold", destination, destination)
+    assert (said.json["reason"], status(lab, "cold1")) == (None, "ACTIVE")
+    told = next(one for one in lab.lab("status", "--json").json["instances"] if one["name"] == "cold1")
+    witness.wait(told["address"], PATIENCE_S)
+    (found,) = hotfoot("lab", "verify", "cold1", "--name", NAME, "--json").json["instances"]
+    assert found["faults"] == ["it was restarted: its kernel has another boot id than at first"]
+
+    cloud.compute.stop_server(told["uuid"])
+    wait_until(lambda: status(lab, "cold1") == "SHUTOFF", "Nova does not shut it off")
+    chosen = hotfoot("migrate", "cold1", "--cold", *QUICK, cluster=blind)
+    assert chosen.status == 0, chosen.out + chosen.err
+    back = lab.run("migrate", "cold1", destination, "--cold", *QUICK)
+    assert back.status == 0, back.out + back.err
+    assert (back.json["source"], back.json["reason"]) == (chosen.json["destination"], None)
+    assert status(lab, "cold1") == "SHUTOFF"
+    lab.lab("instance", "kill", "cold1")
+
+
+def test_a_cold_move_between_hosts_without_ssh_fails_before_anything_is_stopped(lab: TestLab) -> None:
+    source, destination = lab.where("vm1"), other_host(lab, "vm1")
+    assert source
+    lab.on(source, "mv", "/root/.ssh/id_ed25519", "/root/.ssh/mislaid")
+    try:
+        said = lab.run("migrate", "vm1", destination, "--cold", *QUICK, timeout_s=300)
+    finally:
+        lab.on(source, "mv", "/root/.ssh/mislaid", "/root/.ssh/id_ed25519")
+    assert said.status == 4, said.out + said.err
+    assert "must be able to log in to the other host by SSH" in said.json["reason"]
+    assert f"vm1 lives on {source}, as before" in said.json["reason"]
+    assert (lab.where("vm1"), status(lab, "vm1")) == (source, "ACTIVE")
+    lab.verify("vm1")
+
+
+def test_rabbitmq_is_restarted_while_a_migration_goes_on(lab: TestLab) -> None:
+    destination = slow(lab, "vm2")
+    try:
+        process = lab.start("migrate", "vm2", destination, *QUICK)
+        wait_until(lambda: under_way(lab, "vm2"), "the migration does not begin")
+        for verb in ("stop-service", "start-service"):
+            lab.lab("fault", verb, "rabbitmq")
+    finally:
+        lab.lab("shape", destination, "1gbit")
+    said = finish(process, timeout_s=400)
+    assert said.status == 0, said.out + said.err
+    assert (lab.where("vm2"), status(lab, "vm2")) == (destination, "ACTIVE")
+    lab.verify("vm2")
 
 
 def test_a_destination_that_dies_leaves_the_guest_on_its_source(lab: TestLab) -> None:
