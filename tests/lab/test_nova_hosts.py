@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
 import pytest
 from openstack.connection import Connection
-from tests.lab.command import finish, hotfoot
+from tests.lab.command import Said, finish, hotfoot
 from tests.lab.labs import TestLab, bring_up
 from tests.lab.openstack_login import connection_to
 from tests.lab.test_evacuate import BLOCKS
@@ -27,6 +28,18 @@ PATIENCE_S = 150
 INSTANCES = ("vm1", "vm2", "vm3")
 APART = ("pair1", "pair2")
 """Servers without an address, in one server group (anti-affinity)."""
+HOMES = {"vm1": "n1", "vm2": "n1", "vm3": "n2"}
+OFF = "off1"
+"""An instance that is shut off."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShutOff:
+    """A server by its uuid, the address it had, and how many blocks it wrote at least."""
+
+    uuid: str
+    address: str
+    blocks: int
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +51,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestLab]:
         patched.setenv("HOTFOOT_JOURNAL", f"sqlite:///{folder}/journal.sqlite3")
         small = ("--memory", "96", "--rate", "2", "--area", "16")
         lab = bring_up(NAME, "--openstack", "--hosts", "3", "--instances", str(len(INSTANCES)), *small)
-        for instance, host in (("vm1", "n1"), ("vm2", "n1"), ("vm3", "n2")):
-            if where(lab)[instance] != host:
-                assert lab.run("migrate", instance, host, "--no-forecast").status == 0
+        bring_home(lab)
         yield lab
     hotfoot("lab", "down", "--name", NAME)
 
@@ -66,6 +77,26 @@ def add_pair(cloud: Connection) -> None:
         cloud.compute.wait_for_server(made, wait=PATIENCE_S)
 
 
+@pytest.fixture
+def off(lab: TestLab, cloud: Connection) -> Iterator[ShutOff]:
+    """An instance on n1 that has written to its disk, and is shut off."""
+    lab.lab("instance", "add", OFF, "--memory", "96", "--host", "n1")
+    told = next(one for one in lab.lab("status", "--json").json["instances"] if one["name"] == OFF)
+    blocks = witness.ask(told["address"], "stat").blocks_written
+    cloud.compute.stop_server(told["uuid"])
+    wait_until(lambda: cloud.compute.get_server(told["uuid"]).status == "SHUTOFF", "Nova does not shut it off")
+    yield ShutOff(told["uuid"], told["address"], blocks)
+    lab.lab("instance", "kill", OFF)
+    bring_home(lab)
+
+
+def bring_home(lab: TestLab) -> None:
+    for instance, host in HOMES.items():
+        if where(lab)[instance] != host:
+            said = lab.run("migrate", instance, host, "--no-forecast")
+            assert said.status == 0, said.out + said.err
+
+
 def where(lab: TestLab) -> dict[str, str]:
     return {one["name"]: one["host"] for one in lab.run("ls", "--json").json["instances"]}
 
@@ -76,8 +107,16 @@ def service(lab: TestLab, host: str) -> dict[str, Any]:
 
 
 def check_whole(lab: TestLab) -> None:
-    found = lab.lab("verify", "--json").json["instances"]
+    found = lab.lab("verify", *INSTANCES, "--json").json["instances"]
     assert {one["instance"] for one in found if one["whole"] and one["pages"] and one["blocks"]} == {*INSTANCES}
+
+
+def check_blocks(lab: TestLab, uuid: str, count: int) -> None:
+    """Check that the disk that the hosts share has the blocks that its guest wrote."""
+    image, raw = f"{IMAGES}/{uuid}/disk", f"/tmp/{uuid}.raw"
+    lab.on("n2", "qemu-img", "convert", "-U", "-f", "qcow2", "-O", "raw", image, raw)
+    lab.on("n2", "python3", "-c", BLOCKS, raw, str(count))
+    lab.on("n2", "rm", raw)
 
 
 def wait_until(true: Callable[[], bool], what: str) -> None:
@@ -169,6 +208,58 @@ def test_killed_in_the_middle_a_drain_is_taken_up_and_loses_nothing(lab: TestLab
     check_whole(lab)
 
 
+def moved(said: Said) -> dict[str, tuple[str, str | None]]:
+    """Return how each move of a verb ended, and whether it was cold."""
+    return {move["instance"]: (move["state"], move["cold"]) for move in said.json["moves"]}
+
+
+def cold_records(cloud: Connection, server: str) -> list[str]:
+    """Return the statuses of a server's cold migrations, as Nova has them."""
+    return [one.status for one in cloud.compute.migrations(instance_uuid=server, migration_type="migration")]
+
+
+def test_what_is_shut_off_leaves_a_drained_host_and_comes_home_where_cold_is_allowed(
+    lab: TestLab, cloud: Connection, off: ShutOff
+) -> None:
+    assert f"{OFF} cannot be moved live" in (live := lab.run("drain", "n1", "--dry-run").out)
+    assert "--cold moves it" in live
+    said = lab.run("drain", "n1", "--cold", "--yes", "--json", timeout_s=400)
+    assert said.status == 0, said.out + said.err
+    assert moved(said) == {"vm1": ("done", None), "vm2": ("done", None), OFF: ("done", "shut off")}
+    assert "n1" not in where(lab).values()
+    assert (cloud.compute.get_server(off.uuid).status, cold_records(cloud, off.uuid)) == ("SHUTOFF", ["confirmed"])
+    check_blocks(lab, off.uuid, off.blocks)
+    assert OFF not in lab.on("n1", "virsh", "list", "--all", "--uuid")
+    left = lab.run("restore", "n1", "--yes", "--json", timeout_s=400)
+    assert left.status == 0, left.out + left.err
+    assert f"Shut off, and not brought back: {OFF}" in left.json["remark"]
+    assert where(lab)[OFF] != "n1"
+    back = lab.run("restore", "n1", "--cold", "--yes", "--json", timeout_s=400)
+    assert back.status == 0, back.out + back.err
+    assert moved(back) == {OFF: ("done", "shut off")}
+    assert where(lab) == {**HOMES, OFF: "n1"}
+    check_blocks(lab, off.uuid, off.blocks)
+    cloud.compute.start_server(off.uuid)
+    witness.wait(off.address, PATIENCE_S)
+    check_whole(lab)
+
+
+def test_killed_in_the_middle_of_a_cold_move_a_drain_is_taken_up_and_confirms_it(
+    lab: TestLab, cloud: Connection, off: ShutOff
+) -> None:
+    process = lab.start("drain", "n1", "--cold", "--yes", "--json")
+    wait_until(lambda: cold_records(cloud, off.uuid) != [], "the cold move does not begin")
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    said = lab.run("plan", "resume", "--json", timeout_s=400)
+    assert said.status == 0, said.out + said.err
+    assert "n1" not in where(lab).values()
+    assert (cloud.compute.get_server(off.uuid).status, cold_records(cloud, off.uuid)) == ("SHUTOFF", ["confirmed"])
+    check_blocks(lab, off.uuid, off.blocks)
+    assert lab.run("restore", "n1", "--no-moves").status == 0
+    check_whole(lab)
+
+
 def test_a_killed_host_is_evacuated_with_its_disks_and_comes_back(lab: TestLab, cloud: Connection) -> None:
     add_pair(cloud)
     alive = lab.run("evacuate", "n1", "--fenced", "--yes")
@@ -191,10 +282,7 @@ def test_a_killed_host_is_evacuated_with_its_disks_and_comes_back(lab: TestLab, 
         witness.wait(lost[name]["address"], PATIENCE_S)
         (found,) = hotfoot("lab", "verify", name, "--name", NAME, "--json").json["instances"]
         assert found["faults"] == ["it was restarted: its kernel has another boot id than at first"]
-        image, raw = f"{IMAGES}/{lost[name]['uuid']}/disk", f"/tmp/{name}.raw"
-        lab.on("n2", "qemu-img", "convert", "-U", "-f", "qcow2", "-O", "raw", image, raw)
-        lab.on("n2", "python3", "-c", BLOCKS, raw, str(count))
-        lab.on("n2", "rm", raw)
+        check_blocks(lab, lost[name]["uuid"], count)
     lab.verify("vm3")
     assert service(lab, "n1")["forced_down"] is True
     lab.lab("fault", "start-host", "n1")
