@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ from tests.lab.command import finish, hotfoot
 from tests.lab.labs import TestLab, bring_up
 from tests.lab.openstack_login import connection_to
 
-from hotfoot.lab import witness
+from hotfoot.lab import store, witness
 
 pytestmark = pytest.mark.matrix
 
 NAME = "nova"
 PATIENCE_S = 120
 QUICK = ("--no-forecast", "--json")
+TOKEN_S = 90
 
 
 @pytest.fixture(scope="module")
@@ -214,6 +216,53 @@ def test_a_cold_move_between_hosts_without_ssh_fails_before_anything_is_stopped(
     assert f"vm1 lives on {source}, as before" in said.json["reason"]
     assert (lab.where("vm1"), status(lab, "vm1")) == (source, "ACTIVE")
     lab.verify("vm1")
+
+
+@contextmanager
+def short_lived_tokens(lab: TestLab) -> Iterator[None]:
+    """Let tokens of Keystone live so short that a migration outlives them, and that every service takes new ones."""
+    running = store.load(lab.name)
+    root = store.folder_of(lab.name) / "disks" / "openstack" / "root"
+    file = Path(f"/proc/{running.supervisor_pid}/root{root}/etc/keystone/keystone.conf")
+    before = file.read_text()
+
+    def restart(text: str) -> None:
+        file.write_text(text)
+        for verb in ("stop-service", "start-service"):
+            lab.lab("fault", verb, "keystone")
+        wait_until(lambda: lab.run("hosts").status == 0, "the other services do not find Keystone again")
+
+    restart(before.replace("[token]\n", f"[token]\nexpiration = {TOKEN_S}\n"))
+    try:
+        yield
+    finally:
+        restart(before)
+
+
+def test_the_token_expires_while_a_migration_goes_on(lab: TestLab, cloud: Connection) -> None:
+    destination = slow(lab, "vm1")
+    with short_lived_tokens(lab):
+        try:
+            process = lab.start("migrate", "vm1", destination, *QUICK)
+            wait_until(lambda: under_way(lab, "vm1"), "the migration does not begin")
+            watcher = connection_to(lab)
+            servers = f"{watcher.compute.get_endpoint()}/servers"
+            later = {"X-Auth-Token": watcher.session.get_token()}
+
+            def refused() -> bool:
+                said = watcher.session.get(servers, headers=later, authenticated=False, raise_exc=False)
+                return bool(said.status_code == 401)
+
+            assert not refused()
+            wait_until(refused, "a token that was given later does not expire")
+            assert under_way(lab, "vm1")
+        finally:
+            lab.lab("shape", destination, "1gbit")
+        said = finish(process, timeout_s=300)
+    assert said.status == 0, said.out + said.err
+    assert (lab.where("vm1"), status(lab, "vm1")) == (destination, "ACTIVE")
+    lab.verify("vm1")
+    wait_until(lambda: {port.status for port in cloud.network.ports()} == {"ACTIVE"}, "a port stays down")
 
 
 def test_rabbitmq_is_restarted_while_a_migration_goes_on(lab: TestLab) -> None:
