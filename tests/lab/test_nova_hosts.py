@@ -260,6 +260,30 @@ def test_killed_in_the_middle_of_a_cold_move_a_drain_is_taken_up_and_confirms_it
     check_whole(lab)
 
 
+def test_hosts_are_freed_by_consolidate_filled_by_balance_and_a_kept_plan_is_run(
+    lab: TestLab, off: ShutOff, tmp_path: Path
+) -> None:
+    said = lab.run("consolidate", "--cold", "--yes", "--json", timeout_s=400)
+    assert said.status == 0, said.out + said.err
+    assert len(set(where(lab).values())) == 1
+    spread = lab.run("balance", "--what", "vcpus", "--threshold", "0", "--yes", "--json", timeout_s=400)
+    assert spread.status == 0, spread.out + spread.err
+    assert {cold for _, cold in moved(spread).values()} == {None}
+    assert len(set(where(lab).values())) == len(lab.hosts)
+    host = where(lab)[OFF]
+    kept = tmp_path / "plan.json"
+    kept.write_text(lab.run("drain", host, "--cold", "--dry-run", "--json").out)
+    run = lab.run("plan", "run", str(kept), "--yes", "--json", timeout_s=400)
+    assert run.status == 0, run.out + run.err
+    assert moved(run)[OFF] == ("done", "shut off")
+    assert host not in where(lab).values()
+    check_blocks(lab, off.uuid, off.blocks)
+    again = lab.run("plan", "run", str(kept), "--yes")
+    assert again.status == 3, again.out
+    assert lab.run("restore", host, "--no-moves").status == 0
+    check_whole(lab)
+
+
 def test_a_killed_host_is_evacuated_with_its_disks_and_comes_back(lab: TestLab, cloud: Connection) -> None:
     add_pair(cloud)
     alive = lab.run("evacuate", "n1", "--fenced", "--yes")
