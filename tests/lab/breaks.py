@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
+HOSTS = ("n1", "n2", "n3")
 PKI, QEMU_PKI = "/etc/pki/libvirt", "/etc/pki/qemu"
 INSTANCES = "/var/lib/nova/instances"
 _CHAIN = "nft add table inet t; nft add chain inet t i '{ type filter hook input priority 0; }'; "
 CONSEQUENCES = ("connections.", "ports.")
-"""What pairs of hosts cannot do because of it: allowed beside the finding that names the cause."""
+"""What pairs of hosts cannot do because of any of them: allowed beside the finding that names the cause."""
 
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """One thing broken on n2 of a ready lab.
+    """One thing broken on one host of a ready lab.
 
-    ``script`` breaks it (a shell script, run on the host as root); ``codes`` are the findings that name it; where
-    ``by_hand`` is given, only a person can mend it, and that script does it as the remedy says.
+    ``script`` breaks it (a shell script, run on the host as root); ``codes`` are the findings that name it on that
+    host; where ``by_hand`` is given, only a person can mend it, and that script does it as the remedy says.
     """
 
     what: str
     script: str
-    """May hold what the test fills in: EXPIRED and FOREIGN (certificates in base64), UUID (of n1)."""
+    """May hold what the test fills in: HOST, PEER (the next host), EXPIRED and FOREIGN (certificates in base64), UUID
+    (of n1)."""
     codes: frozenset[str]
     by_hand: str = ""
-    also: tuple[str, ...] = CONSEQUENCES
+    also: tuple[str, ...] = ()
+    """What else may be found, beside ``CONSEQUENCES``: beginnings of codes."""
+    alone: bool = False
+    """Whether nothing else is broken at the time: what it breaks shows on other hosts too, or hides what is there."""
 
     @property
     def mended(self) -> str:
@@ -32,9 +39,20 @@ class Break:
         return "a person" if self.by_hand else "prepare"
 
 
-def broken(what: str, script: str, *codes: str, by_hand: str = "", also: tuple[str, ...] = ()) -> Break:
-    """Return a break with its consequences."""
-    return Break(what, script, frozenset(codes), by_hand, (*CONSEQUENCES, *also))
+def broken(
+    what: str, script: str, *codes: str, by_hand: str = "", also: tuple[str, ...] = (), alone: bool = False
+) -> Break:
+    """Return a break."""
+    return Break(what, script, frozenset(codes), by_hand, also, alone)
+
+
+def groups(breaks: Sequence[Break]) -> list[dict[str, Break]]:
+    """Return what is broken at the same time, by host: one of each third of the list, so that their subjects differ."""
+    together = [each for each in breaks if not each.alone]
+    third = -(-len(together) // len(HOSTS))
+    thirds = (together[start : start + third] for start in range(0, len(together), third))
+    found = [{host: each for host, each in zip(HOSTS, group, strict=True) if each} for group in zip_longest(*thirds)]
+    return [*found, *({HOSTS[1]: each} for each in breaks if each.alone)]
 
 
 def _append(line: str, path: str) -> str:
@@ -45,11 +63,11 @@ BREAKS: tuple[Break, ...] = (
     # names
     broken(
         "another host's name has the wrong address",
-        r"sed -i 's/^[0-9.]*\.11\b/10.9.9.9/' /etc/hosts",
+        r"sed -i '/\bPEER\b/s/^[0-9.]*/10.9.9.9/' /etc/hosts",
         "names.wrong-address",
     ),
-    broken("its own name is 127.0.1.1", _append("127.0.1.1 n2", "/etc/hosts"), "names.own-name-on-loopback"),
-    broken("another host's name is not known", r"sed -i '/\bn3\b/d' /etc/hosts", "names.unresolved"),
+    broken("its own name is 127.0.1.1", _append("127.0.1.1 HOST", "/etc/hosts"), "names.own-name-on-loopback"),
+    broken("another host's name is not known", r"sed -i '/\bPEER\b/d' /etc/hosts", "names.unresolved"),
     # identity
     broken(
         "QEMU's user has another number",
@@ -63,20 +81,24 @@ BREAKS: tuple[Break, ...] = (
     broken("nobody may log in as nova", ": > ~nova/.ssh/authorized_keys", "ssh.not-authorized"),
     broken(
         "another host's SSH key is not known",
-        r"sed -i '/^n3\b/d' /etc/ssh/ssh_known_hosts",
+        r"sed -i '/^PEER\b/d' /etc/ssh/ssh_known_hosts",
         "ssh.host-key-unknown",
     ),
     broken(
         "another host's SSH key is noted wrongly",
         "set -- $(cat /etc/ssh/ssh_host_ed25519_key.pub); "
-        "awk -v key=\"$2\" '$1 ~ /^n1/ {$3 = key} {print}' /etc/ssh/ssh_known_hosts > /tmp/k && "
+        "awk -v key=\"$2\" '$1 ~ /^PEER/ {$3 = key} {print}' /etc/ssh/ssh_known_hosts > /tmp/k && "
         "cat /tmp/k > /etc/ssh/ssh_known_hosts && rm /tmp/k",
         "ssh.host-key-changed",
         also=("ssh.host-key-",),
     ),
     broken("nova's private key is open to all", "chmod 0644 ~nova/.ssh/id_ed25519", "ssh.modes"),
     broken(
-        "nova has no private key", "rm ~nova/.ssh/id_ed25519 ~nova/.ssh/id_ed25519.pub", "ssh.no-key", also=("ssh.",)
+        "nova has no private key",
+        "rm ~nova/.ssh/id_ed25519 ~nova/.ssh/id_ed25519.pub",
+        "ssh.no-key",
+        also=("ssh.",),
+        alone=True,
     ),
     broken(
         "host key checking is off",
@@ -114,7 +136,7 @@ BREAKS: tuple[Break, ...] = (
     ),
     broken(
         "a certificate signed by nobody we know",
-        f"openssl req -x509 -key {PKI}/private/serverkey.pem -subj /CN=n2 -addext subjectAltName=DNS:n2 -days 90 "
+        f"openssl req -x509 -key {PKI}/private/serverkey.pem -subj /CN=HOST -addext subjectAltName=DNS:HOST -days 90 "
         f"-out {PKI}/servercert.pem 2>/dev/null",
         "certificates.not-signed",
         also=("certificates.",),
@@ -234,24 +256,34 @@ BREAKS: tuple[Break, ...] = (
         f"chmod 0700 {INSTANCES}; chown root:root {INSTANCES}",
         "shared_path.closed",
         also=("shared_path.", "glusterfs."),
+        alone=True,
     ),
     broken(
         "GlusterFS does not run",
         "systemctl stop glusterd",
         "glusterfs.not-running",
         also=("glusterfs.", "shared_path."),
+        alone=True,
     ),
-    broken("a brick is down", "pkill -9 glusterfsd", "glusterfs.brick-down", also=("glusterfs.",)),
+    broken(
+        "a brick is down",
+        "pkill -9 glusterfsd",
+        "glusterfs.brick-down",
+        also=("glusterfs.",),
+        alone=True,
+    ),
     broken(
         "the volume writes without a quorum",
         "gluster --mode=script volume set instances cluster.quorum-type none",
         "glusterfs.no-quorum",
+        alone=True,
     ),
     broken(
         "the volume belongs to another user",
         "gluster --mode=script volume set instances storage.owner-uid 4242",
         "glusterfs.volume-owner",
         also=("shared_path.",),
+        alone=True,
     ),
     # the host itself, and the way to it
     broken(
@@ -260,6 +292,7 @@ BREAKS: tuple[Break, ...] = (
         "system.unreachable",
         by_hand="chmod 0755 /usr/bin/python3.13",
         also=("connections.", "ports.", "glusterfs.", "shared_path.", "identity.", "ssh."),
+        alone=True,
     ),
     broken(
         "no SSH",
@@ -269,6 +302,7 @@ BREAKS: tuple[Break, ...] = (
         "system.unreachable",
         by_hand="systemctl -q unmask --runtime ssh.service ssh.socket; systemctl start ssh.service",
         also=("glusterfs.", "shared_path.", "identity.", "ssh."),
+        alone=True,
     ),
     broken(
         "/var/log is full",
@@ -281,6 +315,7 @@ BREAKS: tuple[Break, ...] = (
         "sed -i 's/^host_uuid.*/host_uuid = \"UUID\"/' /etc/libvirt/libvirtd.conf; systemctl try-restart libvirtd",
         "system.host-uuid",
         also=("libvirt_daemon.",),
+        alone=True,
     ),
     broken(
         "a firewall closes libvirt's port",
