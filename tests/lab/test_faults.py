@@ -126,6 +126,9 @@ def test_the_link_of_the_destination_is_cut(slow: TestLab) -> None:
     finally:
         slow.lab("shape", "n2", FAST)
         slow.lab("fault", "mend-link", "n2")
+    # Cut for so long, n2 had stopped its brick; all clients must have found it again, or a next fault takes the disk.
+    healed = slow.on("n1", "gluster", "volume", "heal", "instances", "info")
+    assert healed.count("Number of entries: 0\n") == len(slow.hosts), healed
 
 
 def test_watch_shows_a_move_that_somebody_else_started(slow: TestLab) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -123,6 +124,24 @@ def mount_again(lab: Lab, host: LabHost, timeout_s: float = 30) -> None:
                     f"those, then mount it: `hotfoot lab exec {host.name} -- systemctl restart {_MOUNT_UNIT}`."
                 ) from None
             time.sleep(0.5)
+
+
+@contextlib.contextmanager
+def stopped_with_its_brick(lab: Lab, host: LabHost) -> Iterator[None]:
+    """Keep GlusterFS's daemon stopped on a host that was cut off, if its brick is down, while the link is mended.
+
+    Without the others the daemon ends its brick (server quorum), yet tells clients the old port until it has met the
+    others again. A client that comes back before that is refused there, and never tries again: its copies stay behind.
+    """
+    is_stale = "systemctl is-active -q glusterd && ! pgrep -x glusterfsd >/dev/null && echo stale || true"
+    if lab.storage != "glusterfs" or not _on(lab, host, "sh", "-c", is_stale).strip():
+        yield
+        return
+    _on(lab, host, "systemctl", "stop", "glusterd")
+    try:
+        yield
+    finally:
+        _on(lab, host, "systemctl", "start", "glusterd")
 
 
 def wait_until_healed(lab: Lab, host: LabHost, timeout_s: float = 60) -> None:
