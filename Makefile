@@ -37,8 +37,9 @@ test: lint unit lab-tests
 lint: setup
 	@.venv/bin/ruff check --quiet . && .venv/bin/ruff format --quiet --check . && .venv/bin/mypy --no-error-summary && .venv/bin/lint-imports --no-logo 2>&1 | tail -n 8
 
+# File by file, as many at once as there are cores, up to four.
 unit: setup
-	@.venv/bin/pytest -q -m "not lab"
+	@.venv/bin/pytest -q -m "not lab" -n auto --maxprocesses 4 --dist loadfile
 
 lab-tests: setup
 	@$(SUDO) .venv/bin/pytest -q -m lab --durations=40 $(ARGS)
