@@ -26,6 +26,9 @@ BEAT_S = 5.0
 MOST_KEPT = 10_000
 """Samples kept in memory while the journal cannot be written: some hours of them."""
 
+_BATCH = 500
+"""So many samples are written at the latest, however fast more of them come."""
+
 _Kind = Literal["samples", "actions"]
 
 
@@ -111,7 +114,7 @@ class _Writer:
                     self._finish(thing)
                     return
                 self._keep(*thing)
-                if self._things.empty():
+                if self._things.empty() or len(self._waiting["samples"]) % _BATCH == 0:
                     self._try(self._add)
         finally:
             self._entries.close()
