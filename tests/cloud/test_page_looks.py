@@ -75,7 +75,12 @@ def test_a_page_of_zeros_holds_nothing_touched_or_not(writer: Writer) -> None:
     writer.write(0, 0, 1000)
     writer.write(7, 4000, 4010)
     told = watch(writer.process.pid, PAGES * PAGE_BYTES, [0.0])
-    assert (told["used"], told["histories"]) == (10, {"0": told["looked_at"]})
+    looked_at, used = told["looked_at"], told["used"]
+    assert isinstance(looked_at, int)
+    assert isinstance(used, int)
+    step = -(-PAGES // looked_at)  # a busy machine looks at fewer
+    assert 10 // step <= used <= -(-10 // step)
+    assert told["histories"] == {"0": looked_at}
 
 
 def test_looking_maps_nothing(writer: Writer) -> None:
