@@ -1,8 +1,15 @@
-"""What Nova and Placement say of an instance and of a host, beside what every cloud tells. Values only."""
+"""What Nova and Placement say of an instance and of a host, beside what every cloud tells, and what a word means."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+_YES = frozenset({"1", "t", "true", "on", "y", "yes"})
+
+
+def means_yes(text: str) -> bool:
+    """Tell whether Nova takes an extra spec or image property for true (oslo_utils.strutils; all else is false)."""
+    return text.strip().lower() in _YES
 
 
 @dataclass(frozen=True, slots=True)

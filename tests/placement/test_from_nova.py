@@ -127,6 +127,7 @@ def test_a_dead_service_is_a_host_that_is_down() -> None:
         (replace(SERVER, status="SHUTOFF"), "only what is ACTIVE or PAUSED can move live"),
         (replace(SERVER, extra_specs=(("pci_passthrough:alias", "a:1"),)), "PCI devices of its host"),
         (replace(SERVER, extra_specs=(("hw:mem_encryption", "true"),)), "memory that its host encrypts"),
+        (replace(SERVER, extra_specs=(("hw:mem_encryption", "Y"),)), "memory that its host encrypts"),
     ],
 )
 def test_what_binds_an_instance_to_its_host(server: NovaServer, words: str) -> None:
@@ -135,8 +136,9 @@ def test_what_binds_an_instance_to_its_host(server: NovaServer, words: str) -> N
     assert not one.movable
 
 
-def test_what_is_not_asked_for_binds_nothing() -> None:
-    (one,) = snapshot(with_specs(hw__mem_encryption="false", hw__cpu_policy="dedicated")).instances
+@pytest.mark.parametrize("no", ["false", "False", "no", "off", "n", "0", ""])
+def test_what_is_not_asked_for_binds_nothing(no: str) -> None:
+    (one,) = snapshot(with_specs(hw__mem_encryption=no, hw__cpu_policy="dedicated")).instances
     assert (one.movable, one.impossible) == (True, {})
 
 

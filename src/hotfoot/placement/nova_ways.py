@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from hotfoot.inventory import Host, Instance, InstanceState
 from hotfoot.migration.nova_preflight import COLD_STATUSES, LIVE_STATUSES
-from hotfoot.nova_words import NovaServer
+from hotfoot.nova_words import NovaServer, means_yes
 from hotfoot.placement.snapshot import Cold
 
 _BINDS = {
     "pci_passthrough:alias": "PCI devices of its host",
     "accel:device_profile": "an accelerator of its host",
     "hw:pmem": "persistent memory of its host",
-    "hw:mem_encryption": "memory that its host encrypts",
 }
 """What a flavour gives that Nova does not move live (its guide on live migration)."""
 _STAYS = "accel:device_profile"
@@ -55,4 +54,6 @@ def _given(nova: NovaServer) -> str | None:
     specs = dict(nova.extra_specs)
     if specs.get("hw:tpm_version") and specs.get("hw:tpm_secret_security") != "host":
         return "a virtual TPM whose secret its user alone can open"
-    return next((what for key, what in _BINDS.items() if specs.get(key, "").lower() not in ("", "false", "0")), None)
+    if means_yes(specs.get("hw:mem_encryption", "")):
+        return "memory that its host encrypts"
+    return next((what for key, what in _BINDS.items() if specs.get(key)), None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from hotfoot.nova_words import means_yes
 from hotfoot.readiness.cloud_destination import there
 from hotfoot.readiness.cloud_facts import CloudFacts
 from hotfoot.readiness.finding import Finding, Severity
@@ -219,7 +220,7 @@ def _asked(move: MoveFacts, keys: tuple[str, ...], *, unless: tuple[str, ...] = 
     for where, values in ((f"flavour {move.flavour}", move.extra_specs), ("image", move.image_properties)):
         for key in keys:
             value = str(values.get(key, ""))
-            if value and value.lower() not in unless and (not yes or value.lower() in ("true", "1", "yes", "on")):
+            if value and value.lower() not in unless and (not yes or means_yes(value)):
                 said.append(f"{where}: {key}={value}")
     return "; ".join(said)
 
