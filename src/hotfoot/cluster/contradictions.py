@@ -7,7 +7,16 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from hotfoot.cluster.model import BUILT_IN_POLICIES, Host, Iscsi, Libvirt, MigrationNetwork, Storage, in_network
+from hotfoot.cluster.model import (
+    BUILT_IN_POLICIES,
+    Cluster,
+    Host,
+    Iscsi,
+    Libvirt,
+    MigrationNetwork,
+    Storage,
+    in_network,
+)
 from hotfoot.cluster.rule import Rule
 from hotfoot.cluster.sentences import place_name
 from hotfoot.cluster.yaml_lines import Document, Mistake
@@ -15,17 +24,59 @@ from hotfoot.cluster.yaml_lines import Document, Mistake
 _Section = TypeVar("_Section", bound=BaseModel)
 
 
-def contradictions(document: Document) -> Iterator[Mistake]:
-    """Compare whatever parts of the file are valid by themselves, so that all mistakes are told at once."""
+def contradictions(document: Document, cluster: Cluster | None) -> Iterator[Mistake]:
+    """Compare whatever parts of the file are valid by themselves, so that all mistakes are told at once.
+
+    ``cluster`` is the file as a whole where that is valid: no part is then judged again, which would take a validator
+    of its own.
+    """
+    parts = _Parts(document, cluster)
     yield from _no_hosts(document)
-    yield from _duplicates(document)
-    yield from _libvirt(document)
-    yield from _migration_user(document)
-    yield from _migration_addresses(document)
-    yield from _storage(document)
+    yield from _duplicates(parts)
+    yield from _libvirt(parts)
+    yield from _migration_user(parts)
+    yield from _migration_addresses(parts)
+    yield from _storage(parts)
     yield from _policies(document)
-    yield from _iscsi(document)
-    yield from _rules(document)
+    yield from _iscsi(parts)
+    yield from _rules(parts)
+
+
+class _Parts:
+    """The parts of a cluster file that are valid by themselves."""
+
+    def __init__(self, document: Document, cluster: Cluster | None) -> None:
+        self.document = document
+        self._cluster = cluster
+
+    def section(self, key: str, model: type[_Section]) -> _Section | None:
+        """Return a section, as its defaults say where it is left out; None where it is not valid."""
+        if self._cluster is not None:
+            section: _Section = getattr(self._cluster, key)
+            return section
+        return _valid(model, self.document.value.get(key, {}))
+
+    def entries(self, key: str, model: type[_Section]) -> Iterator[tuple[int, _Section]]:
+        """Yield the valid entries of a list, each with its index."""
+        if self._cluster is not None:
+            yield from enumerate(getattr(self._cluster, key))
+            return
+        for index, raw in enumerate(_raw_list(self.document, key)):
+            if (entry := _valid(model, raw)) is not None:
+                yield index, entry
+
+    def addresses(self) -> list[dict[str, str]]:
+        """Return each host's valid addresses by key, in the canonical spelling, in which equal addresses are equal.
+
+        One by one, so that a mistake beside them does not hide what is wrong with them.
+        """
+        keys = ("address", "migration_address")
+        if self._cluster is not None:
+            found = [{key: getattr(host, key) for key in keys} for host in self._cluster.hosts]
+        else:
+            raw = [entry if isinstance(entry, dict) else {} for entry in _raw_list(self.document, "hosts")]
+            found = [{key: _address(entry.get(key)) for key in keys} for entry in raw]
+        return [{key: address for key, address in own.items() if address is not None} for own in found]
 
 
 def _no_hosts(document: Document) -> Iterator[Mistake]:
@@ -42,8 +93,8 @@ def _no_hosts(document: Document) -> Iterator[Mistake]:
         yield Mistake(document.line(("hosts",)), "hosts needs at least one entry")
 
 
-def _libvirt(document: Document) -> Iterator[Mistake]:
-    libvirt = _section(document, "libvirt", Libvirt)
+def _libvirt(parts: _Parts) -> Iterator[Mistake]:
+    document, libvirt = parts.document, parts.section("libvirt", Libvirt)
     if libvirt is None:
         return
     if libvirt.pki is not None and libvirt.transport != "tls":
@@ -58,22 +109,22 @@ def _libvirt(document: Document) -> Iterator[Mistake]:
         )
 
 
-def _migration_user(document: Document) -> Iterator[Mistake]:
-    libvirt, migration = _section(document, "libvirt", Libvirt), _section(document, "migration", MigrationNetwork)
+def _migration_user(parts: _Parts) -> Iterator[Mistake]:
+    libvirt, migration = parts.section("libvirt", Libvirt), parts.section("migration", MigrationNetwork)
     if libvirt and migration and libvirt.transport == "ssh" and migration.user not in (None, "root"):
         yield Mistake(
-            document.line(("migration", "user")),
+            parts.document.line(("migration", "user")),
             f"migration.user is {migration.user}, but with transport ssh the hosts' libvirt logs in itself, as root; "
             "leave the key out",
         )
 
 
-def _migration_addresses(document: Document) -> Iterator[Mistake]:
-    migration = _section(document, "migration", MigrationNetwork)
+def _migration_addresses(parts: _Parts) -> Iterator[Mistake]:
+    document, migration = parts.document, parts.section("migration", MigrationNetwork)
     if migration is None or migration.network is None:
         return
-    for index, entry in enumerate(_raw_list(document, "hosts")):
-        address = _address(entry.get("migration_address")) if isinstance(entry, dict) else None
+    for index, own in enumerate(parts.addresses()):
+        address = own.get("migration_address")
         if address is not None and in_network(address, migration.network) is False:
             place = ("hosts", index, "migration_address")
             yield Mistake(
@@ -82,13 +133,10 @@ def _migration_addresses(document: Document) -> Iterator[Mistake]:
             )
 
 
-def _storage(document: Document) -> Iterator[Mistake]:
+def _storage(parts: _Parts) -> Iterator[Mistake]:
+    document = parts.document
     first: dict[str, int] = {}
-    for index, entry in enumerate(_raw_list(document, "storage")):
-        try:
-            storage = Storage.model_validate(entry)
-        except ValidationError:
-            continue
+    for index, storage in parts.entries("storage", Storage):
         line = document.line(("storage", index, "path"))
         if storage.path in first:
             yield Mistake(line, f"storage {storage.path} is declared twice, first in line {first[storage.path]}")
@@ -165,14 +213,11 @@ def _policies(document: Document) -> Iterator[Mistake]:
             yield Mistake(document.line(place), f"{'.'.join(place)} must name one of {known}, not {name}")
 
 
-def _iscsi(document: Document) -> Iterator[Mistake]:
+def _iscsi(parts: _Parts) -> Iterator[Mistake]:
+    document = parts.document
     files: dict[str, tuple[object, int]] = {}
     lines: dict[str, int] = {}
-    for index, entry in enumerate(_raw_list(document, "iscsi")):
-        try:
-            iscsi = Iscsi.model_validate(entry)
-        except ValidationError:
-            continue
+    for index, iscsi in parts.entries("iscsi", Iscsi):
         if iscsi.initiator == "qemu":
             line = document.line(("iscsi", index, "target"))
             if lines.setdefault(iscsi.target, line) != line:
@@ -202,19 +247,16 @@ _NEEDS = {"only-on": "hosts", "not-on": "hosts", "near": "near"}
 """What a kind of rule says nothing without."""
 
 
-def _rules(document: Document) -> Iterator[Mistake]:
+def _rules(parts: _Parts) -> Iterator[Mistake]:
     """Names of rules: each given once; hosts that they name: of this file; and what their kind needs, and nothing else.
 
     A rule over zones needs hosts with zones: else no placement would ever keep it.
     """
+    document = parts.document
     first: dict[str, int] = {}
     hosts = [entry for entry in _raw_list(document, "hosts") if isinstance(entry, dict)]
     zones = {entry.get("zone") for entry in hosts} - {None}
-    for index, entry in enumerate(_raw_list(document, "rules")):
-        try:
-            rule = Rule.model_validate(entry)
-        except ValidationError:
-            continue
+    for index, rule in parts.entries("rules", Rule):
         line = document.line(("rules", index, "name"))
         if rule.name in first:
             yield Mistake(line, f"a second rule is named {rule.name}, as the one in line {first[rule.name]}")
@@ -236,8 +278,9 @@ def _overlap(one: str, other: str) -> bool:
     return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
 
 
-def _duplicates(document: Document) -> Iterator[Mistake]:
+def _duplicates(parts: _Parts) -> Iterator[Mistake]:
     """Compare names and addresses one by one, so that a mistake beside them does not hide a duplicate."""
+    document = parts.document
     names: dict[str, tuple[int, int]] = {}
     addresses: dict[str, tuple[int, int]] = {}
     for index, entry in enumerate(_raw_list(document, "hosts")):
@@ -248,12 +291,7 @@ def _duplicates(document: Document) -> Iterator[Mistake]:
         if name in names:
             yield Mistake(line, f"a second host is named {name}, as the one in line {names[name][1]}")
         names.setdefault(name, (index, line))
-    for index, entry in enumerate(_raw_list(document, "hosts")):
-        own = {
-            key: address
-            for key in ("address", "migration_address")
-            if isinstance(entry, dict) and (address := _address(entry.get(key))) is not None
-        }
+    for index, own in enumerate(parts.addresses()):
         for key, address in own.items():
             line = document.line(("hosts", index, key))
             place = place_name(document, ("hosts", index, key))
@@ -270,16 +308,12 @@ def _duplicates(document: Document) -> Iterator[Mistake]:
 
 
 def _address(raw: object) -> str | None:
-    """Give the canonical spelling, in which equal addresses are equal; None for what is none."""
-    probe = {"name": "any", "address": raw}
-    try:
-        return Host.model_validate(probe).address
-    except ValidationError:
-        return None
+    """Give the canonical spelling; None for what is none."""
+    host = _valid(Host, {"name": "any", "address": raw})
+    return host.address if host is not None else None
 
 
-def _section(document: Document, key: str, model: type[_Section]) -> _Section | None:
-    raw: Any = document.value.get(key, {})
+def _valid(model: type[_Section], raw: Any) -> _Section | None:
     try:
         return model.model_validate(raw)
     except ValidationError:

@@ -92,7 +92,7 @@ def _judge(document: Document, folder: Path, *, certificates: bool) -> tuple[Clu
         return None, mistakes
     cluster, errors = _validate(document, folder)
     mistakes += [mistake_of(error, document, Cluster) for error in errors]
-    mistakes += contradictions(document)
+    mistakes += contradictions(document, cluster)
     if cluster is not None:
         mistakes += _missing_files(cluster, document, certificates=certificates)
     return cluster, mistakes
