@@ -13,6 +13,7 @@ from hotfoot.cli.options import (
     DeadlineOption,
     JsonOption,
     MovesOption,
+    PolicyOption,
     SnapshotOption,
     ToOption,
     asked_deadline,
@@ -20,7 +21,7 @@ from hotfoot.cli.options import (
 )
 from hotfoot.cli.plan_site import named_hosts, site_of
 from hotfoot.cli.session import with_cloud
-from hotfoot.cli.verb import AT_ONCE, AtOnceOption, DryRunOption, Face, PolicyOption, Verb, YesOption
+from hotfoot.cli.verb import AT_ONCE, AtOnceOption, DryRunOption, Face, Verb, YesOption
 from hotfoot.errors import ExitStatus, HotfootError
 
 if TYPE_CHECKING:

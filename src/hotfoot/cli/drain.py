@@ -16,6 +16,7 @@ from hotfoot.cli.options import (
     DeadlineOption,
     JsonOption,
     MovesOption,
+    PolicyOption,
     SnapshotOption,
     ToOption,
     asked_deadline,
@@ -23,17 +24,7 @@ from hotfoot.cli.options import (
 )
 from hotfoot.cli.plan_site import named_hosts, plans_of, site_of
 from hotfoot.cli.session import with_cloud
-from hotfoot.cli.verb import (
-    AT_ONCE,
-    AtOnceOption,
-    DryRunOption,
-    Face,
-    PolicyOption,
-    Verb,
-    YesOption,
-    hosts_of,
-    tell,
-)
+from hotfoot.cli.verb import AT_ONCE, AtOnceOption, DryRunOption, Face, Verb, YesOption, hosts_of, tell
 from hotfoot.errors import ExitStatus
 
 if TYPE_CHECKING:

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hotfoot.cli.options import CloudOption, ClusterOption, JsonOption
+from hotfoot.cli.options import (
+    BandwidthOption,
+    BlockOption,
+    CloudOption,
+    ClusterOption,
+    FromOption,
+    InstanceArgument,
+    JsonOption,
+    MaxDowntimeOption,
+    PolicyOption,
+)
 from hotfoot.cli.session import with_cloud
 from hotfoot.errors import ExitStatus
 
@@ -19,24 +29,15 @@ if TYPE_CHECKING:
 
 
 def forecast(
-    instance: Annotated[str, typer.Argument(help="Name, UUID, or the first digits of the UUID.")],
+    instance: InstanceArgument,
     destination: Annotated[
         str | None, typer.Argument(help="Host to move to [default: the one with the most free memory].")
     ] = None,
-    from_host: Annotated[
-        str | None, typer.Option("--from", help="The host it is on, if several instances fit.")
-    ] = None,
-    block: Annotated[
-        bool | None, typer.Option("--block/--no-block", help="Copy local disks, or not [default: found out].")
-    ] = None,
-    bandwidth: Annotated[str | None, typer.Option(help="Most to send, such as 800Mbit/s or 100MiB/s.")] = None,
-    policy: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="gentle, balanced, must-finish, large-memory, or one of your own."),
-    ] = None,
-    max_downtime: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Greatest downtime limit, such as 500ms.")
-    ] = None,
+    from_host: FromOption = None,
+    block: BlockOption = None,
+    bandwidth: BandwidthOption = None,
+    policy: PolicyOption = None,
+    max_downtime: MaxDowntimeOption = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Measure only as long as hotfoot migrate does, for some seconds at most.")
     ] = False,

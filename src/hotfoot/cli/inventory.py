@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from hotfoot.cli import nova_view
-from hotfoot.cli.options import CloudOption, ClusterOption, JsonOption
+from hotfoot.cli.options import CloudOption, ClusterOption, InstanceArgument, JsonOption
 from hotfoot.cli.session import with_cloud
 from hotfoot.cli.tables import print_table, without_empty
 
@@ -87,7 +87,7 @@ def ls(
 
 
 def show(
-    instance: Annotated[str, typer.Argument(help="Name, UUID, or the first digits of the UUID.")],
+    instance: InstanceArgument,
     from_host: Annotated[str | None, typer.Option("--from", help="The host it is on, if several fit.")] = None,
     cluster: ClusterOption = None,
     cloud_name: CloudOption = None,

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hotfoot.cli.options import CloudOption, ClusterOption, DeadlineOption, JsonOption, asked_deadline
+from hotfoot.cli.options import CloudOption, ClusterOption, DeadlineOption, JsonOption, PolicyOption, asked_deadline
 from hotfoot.cli.plan import app
 from hotfoot.cli.plan_site import kept_site_of, named_hosts, plans_of, site_of
 from hotfoot.cli.session import with_cloud
-from hotfoot.cli.verb import AT_ONCE, DryRunOption, Face, PolicyOption, Verb, YesOption
+from hotfoot.cli.verb import AT_ONCE, DryRunOption, Face, Verb, YesOption
 
 if TYPE_CHECKING:
     from hotfoot.cli.plan_live import PlanView

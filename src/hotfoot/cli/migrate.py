@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hotfoot.cli.options import CloudOption, ClusterOption, JsonOption
+from hotfoot.cli.options import (
+    BandwidthOption,
+    BlockOption,
+    CloudOption,
+    ClusterOption,
+    FromOption,
+    InstanceArgument,
+    JsonOption,
+    MaxDowntimeOption,
+    PolicyOption,
+)
 from hotfoot.cli.session import survey_of, with_cloud
 from hotfoot.errors import ExitStatus, HotfootError
 
@@ -26,9 +36,6 @@ if TYPE_CHECKING:
     from hotfoot.migration.sample import JobSample
     from hotfoot.migration.survey import Survey
 
-InstanceArgument = Annotated[str, typer.Argument(help="Name, UUID, or the first digits of the UUID.")]
-FromOption = Annotated[str | None, typer.Option("--from", help="The host it is on, if several instances fit.")]
-
 
 def migrate(
     instance: InstanceArgument,
@@ -39,9 +46,7 @@ def migrate(
         ),
     ] = None,
     from_host: FromOption = None,
-    block: Annotated[
-        bool | None, typer.Option("--block/--no-block", help="Copy local disks, or not [default: found out].")
-    ] = None,
+    block: BlockOption = None,
     cold: Annotated[
         bool, typer.Option("--cold", help="Let Nova stop it, move it and start it again (OpenStack only).")
     ] = False,
@@ -51,20 +56,15 @@ def migrate(
     native_tls: Annotated[
         bool | None, typer.Option("--native-tls/--no-native-tls", help="Encrypt the memory stream by QEMU's TLS.")
     ] = None,
-    bandwidth: Annotated[str | None, typer.Option(help="Most to send, such as 800Mbit/s or 100MiB/s.")] = None,
+    bandwidth: BandwidthOption = None,
     parallel: Annotated[
         int | None, typer.Option(min=0, max=255, help="Connections for the memory stream; 0: a single plain one.")
     ] = None,
     compress: Annotated[
         bool | None, typer.Option("--compress/--no-compress", help="Compress the memory stream.")
     ] = None,
-    policy: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="gentle, balanced, must-finish, large-memory, or one of your own."),
-    ] = None,
-    max_downtime: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Greatest downtime limit, such as 500ms.")
-    ] = None,
+    policy: PolicyOption = None,
+    max_downtime: MaxDowntimeOption = None,
     deadline: Annotated[str | None, typer.Option(metavar="TIME", help="When it must have ended, such as 10m.")] = None,
     watch: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Address to watch for the outage.")] = None,
     no_forecast: Annotated[

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hotfoot.cli.options import CloudOption, ClusterOption, JsonOption
+from hotfoot.cli.options import CloudOption, ClusterOption, FromOption, InstanceArgument, JsonOption
 from hotfoot.cli.session import with_cloud
 from hotfoot.errors import ExitStatus, HotfootError
 
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from hotfoot.cloud.protocol import Cloud
     from hotfoot.cluster import Cluster
     from hotfoot.inventory import Instance
-
-InstanceArgument = Annotated[str, typer.Argument(help="Name, UUID, or the first digits of the UUID.")]
-FromOption = Annotated[str | None, typer.Option("--from", help="The host it is on, if several instances fit.")]
 
 
 def force_complete(

@@ -19,6 +19,21 @@ CloudOption = Annotated[
         "--cloud", "--os-cloud", metavar="NAME", help="An OpenStack cloud of clouds.yaml, without a cluster file."
     ),
 ]
+InstanceArgument = Annotated[str, typer.Argument(help="Name, UUID, or the first digits of the UUID.")]
+FromOption = Annotated[str | None, typer.Option("--from", help="The host it is on, if several instances fit.")]
+BlockOption = Annotated[
+    bool | None, typer.Option("--block/--no-block", help="Copy local disks, or not [default: found out].")
+]
+BandwidthOption = Annotated[
+    str | None, typer.Option("--bandwidth", help="Most to send, such as 800Mbit/s or 100MiB/s.")
+]
+MaxDowntimeOption = Annotated[
+    str | None, typer.Option("--max-downtime", metavar="TIME", help="Greatest downtime limit, such as 500ms.")
+]
+PolicyOption = Annotated[
+    str | None,
+    typer.Option("--policy", metavar="NAME", help="gentle, balanced, must-finish, large-memory, or one of your own."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 ToOption = Annotated[
     list[str] | None, typer.Option("--to", metavar="HOSTS", help="Only to these hosts: names, with commas between.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hotfoot.cli.options import ClusterOption, JsonOption
+from hotfoot.cli.options import ClusterOption, InstanceArgument, JsonOption
 from hotfoot.cli.session import with_libvirt
 from hotfoot.errors import ExitStatus, HotfootError
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def recover(
-    instance: Annotated[str, typer.Argument(help="Name, UUID, or the first digits of the UUID.")],
+    instance: InstanceArgument,
     pause: Annotated[
         bool, typer.Option("--pause", help="Pause the migration, so that only a resume brings it back.")
     ] = False,

@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 AtOnceOption = Annotated[
     int, typer.Option("--at-once", min=1, help="Most migrations at once from each host, and to each host.")
 ]
-PolicyOption = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="gentle, balanced, must-finish, large-memory, or one of your own."),
-]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan; nothing is moved or kept.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 AT_ONCE = 2
