@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ import pytest
 
 from hotfoot.cluster import Cluster
 from hotfoot.errors import HotfootError
+from hotfoot.reach.conversation import begin
 from hotfoot.reach.ssh import SshAccess, prepare
 
 from .conftest import Sshd, free_port, make_key
@@ -116,6 +118,20 @@ async def test_nothing_listens(sshd: Sshd, tmp_path: Path) -> None:
     port = free_port()
     said = await failure(access(sshd, tmp_path, port=port))
     assert said.startswith(f"host n1 (127.0.0.1) refuses connections at port {port}; start sshd there")
+
+
+async def test_input_that_nobody_takes_is_no_trouble_of_its_own(sshd: Sshd, tmp_path: Path) -> None:
+    untold: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: untold.append(context))
+    reach = access(sshd, tmp_path, port=free_port())
+    await failure(reach, stdin=bytes(1 << 22))
+    conversation = await begin(reach, reach.cluster.hosts[0], "#" * (1 << 22), "program")
+    with pytest.raises(HotfootError):
+        await conversation.hear()
+    await conversation.close()
+    del conversation
+    gc.collect()
+    assert untold == []
 
 
 async def test_another_service_listens(sshd: Sshd, tmp_path: Path) -> None:

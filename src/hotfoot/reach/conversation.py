@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from hotfoot.cluster import Host
 from hotfoot.errors import HotfootError
-from hotfoot.reach.ssh import SshAccess
+from hotfoot.reach.ssh import SshAccess, input_settled
 
 _MOST_LINE_BYTES = 32 << 20
 _MOST_COMPLAINT_BYTES = 64 << 10
@@ -73,6 +73,7 @@ class Conversation:
                 with suppress(ProcessLookupError):
                     os.killpg(self._process.pid, signal.SIGKILL)
                 await self._process.wait()
+            await input_settled(self._process)
             self._listener.cancel()
 
     async def _listen(self) -> None:

@@ -104,7 +104,18 @@ class SshAccess:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
+            await input_settled(process)
         return process.returncode or 0, out, err
+
+
+async def input_settled(process: asyncio.subprocess.Process) -> None:
+    """Hear what became of the input of a process that has ended: asyncio (3.11) complains of what nobody heard."""
+    assert process.stdin is not None
+    process.stdin.close()
+    if process.stdin.transport.get_write_buffer_size():  # which nobody will read any more
+        process.stdin.transport.abort()
+    with suppress(ConnectionError):
+        await process.stdin.wait_closed()
 
 
 def prepare(cluster: Cluster, folder: Path | None = None) -> SshAccess:
