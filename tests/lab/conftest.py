@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from tests.lab.command import hotfoot
-from tests.lab.labs import TestLab, bring_up
+from tests.lab.labs import TestLab, raised
 from tests.lab.tree import differences
 from tests.lab.workbench import NAME, Bench, listing
 
@@ -34,10 +33,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item.add_marker(pytest.mark.skip(reason=f"this machine cannot run a lab: {reasons[0]}"))
 
 
-def _shared(name: str, *options: str) -> Iterator[TestLab]:
-    hotfoot("lab", "down", "--name", name)
-    yield bring_up(name, *options)
-    hotfoot("lab", "down", "--name", name)
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where Hotfoot keeps its journal for the tests of a module that ask for this."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("state")
+        patch.setenv("XDG_STATE_HOME", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")
@@ -45,21 +47,22 @@ def lab() -> Iterator[TestLab]:
     """Three hosts over TLS with shared storage, and two instances, one of them busy."""
     if reason := storage.obstacle("glusterfs"):
         pytest.skip(reason)
-    yield from _shared("test", "--hosts", "3", "--instances", "2", "--rate", "20", "--area", "64")
+    with raised("test", "--hosts", "3", "--instances", "2", "--rate", "20", "--area", "64") as lab:
+        yield lab
 
 
 @pytest.fixture(scope="session")
 def block_lab() -> Iterator[TestLab]:
     """Three hosts over SSH with no shared storage, and one busy instance."""
-    yield from _shared(
-        "block", "--hosts", "3", "--instances", "1", "--transport", "ssh", "--storage", "none", "--rate", "20"
-    )
+    options = ("--hosts", "3", "--instances", "1", "--transport", "ssh", "--storage", "none", "--rate", "20")
+    with raised("block", *options) as lab:
+        yield lab
 
 
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """Two hosts on which plans are carried out."""
-    for lab in _shared(NAME, "--hosts", "2", "--instances", "0"):
+    with raised(NAME, "--hosts", "2", "--instances", "0") as lab:
         yield Bench(lab, tmp_path_factory.mktemp("applier"))
 
 

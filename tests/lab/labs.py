@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,12 @@ class TestLab:
     def run(self, *words: str, timeout_s: float = 180) -> Said:
         """Run a command with the lab's cluster file."""
         return hotfoot(*words, cluster=self.cluster, timeout_s=timeout_s)
+
+    def codes(self, *words: str) -> Counter[str]:
+        """Return what ``hotfoot check`` finds, and how often."""
+        said = self.run("check", *words, "--json")
+        assert said.out, said.err
+        return Counter(finding["code"] for finding in said.json["findings"])
 
     def start(self, *words: str) -> Any:
         """Start a command with the lab's cluster file."""
@@ -69,3 +78,13 @@ def bring_up(name: str, *options: str) -> TestLab:
         options = (*options, "--storage", "glusterfs")
     found = well("lab", "up", "--name", name, "--json", *options, timeout_s=400).json
     return TestLab(name, Path(found["cluster_file"]), tuple(host["name"] for host in found["hosts"]))
+
+
+@contextmanager
+def raised(name: str, *options: str) -> Iterator[TestLab]:
+    """Bring up a lab, in place of one that a killed run has left, and take it down whatever happens."""
+    hotfoot("lab", "down", "--name", name)
+    try:
+        yield bring_up(name, *options)
+    finally:
+        hotfoot("lab", "down", "--name", name)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.lab.command import hotfoot
-from tests.lab.labs import TestLab, bring_up
+from tests.lab.labs import TestLab, raised
 from tests.lab.tree import differences, tree
 
 from hotfoot.lab import storage
@@ -46,13 +46,9 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def bare(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestLab]:
-    monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-    hotfoot("lab", "down", "--name", "bare")
-    yield bring_up("bare", "--bare", "--hosts", "3", "--storage", kind)
-    hotfoot("lab", "down", "--name", "bare")
-    monkeypatch.undo()
+def bare(kind: str, state: Path) -> Iterator[TestLab]:
+    with raised("bare", "--bare", "--hosts", "3", "--storage", kind) as lab:
+        yield lab
 
 
 def test_bare_hosts_are_made_ready_and_given_back_as_they_were(bare: TestLab, kind: str) -> None:

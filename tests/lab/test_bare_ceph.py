@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.lab.command import hotfoot
-from tests.lab.labs import TestLab, bring_up
+from tests.lab.labs import TestLab, raised
 from tests.lab.test_bare import ADVICE, BROKEN
 from tests.lab.tree import differences, tree
 
@@ -19,24 +17,9 @@ KEYRING = "/etc/ceph/ceph.client.libvirt.keyring"
 
 
 @pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("state")
-
-
-@pytest.fixture(scope="module")
 def bare(state: Path) -> Iterator[TestLab]:
-    monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setenv("XDG_STATE_HOME", str(state))
-    hotfoot("lab", "down", "--name", "ceph")
-    yield bring_up("ceph", "--bare", "--hosts", "3", "--storage", "ceph")
-    hotfoot("lab", "down", "--name", "ceph")
-    monkeypatch.undo()
-
-
-def codes(lab: TestLab) -> Counter[str]:
-    said = lab.run("check", "--json")
-    assert said.out, said.err
-    return Counter(finding["code"] for finding in said.json["findings"])
+    with raised("ceph", "--bare", "--hosts", "3", "--storage", "ceph") as lab:
+        yield lab
 
 
 def key_of(lab: TestLab) -> str:
@@ -48,7 +31,7 @@ def key_of(lab: TestLab) -> str:
 
 def test_bare_hosts_become_clients_of_ceph_and_are_given_back_as_they_were(bare: TestLab, state: Path) -> None:
     before = {host: tree(bare, host) for host in HOSTS}
-    found = codes(bare)
+    found = bare.codes()
     assert found == BROKEN | BROKEN_BY_CEPH | ADVICE
 
     prepared = bare.run("prepare", "--yes", "--json", timeout_s=400)
@@ -56,7 +39,7 @@ def test_bare_hosts_become_clients_of_ceph_and_are_given_back_as_they_were(bare:
     run = prepared.json["run"]
     for host in HOSTS:
         assert bare.on(host, "stat", "-c", "%a %U:%G", KEYRING).strip() == "640 root:root"
-    assert codes(bare) == ADVICE
+    assert bare.codes() == ADVICE
 
     bare.lab("instance", "add", "vm1", "--host", "n1")
     for destination in ("n2", "n3", "n1"):
@@ -77,7 +60,7 @@ def test_bare_hosts_become_clients_of_ceph_and_are_given_back_as_they_were(bare:
     assert [(each["code"], each["host"]) for each in broken] == [("ceph_rbd.key-refused", "n2")]
     mended = bare.run("prepare", "--topic", "ceph_rbd", "--yes", "--json")
     assert mended.status == 0, mended.out + mended.err
-    assert codes(bare) == ADVICE
+    assert bare.codes() == ADVICE
 
     bare.lab("instance", "kill", "vm1")
     # The newest first; the first run's secret was changed by somebody since, which is told and needs a word.
@@ -88,7 +71,7 @@ def test_bare_hosts_become_clients_of_ceph_and_are_given_back_as_they_were(bare:
     undone = bare.run("prepare", "--undo", run, "--force", "--json", timeout_s=400)
     assert undone.status == 0, undone.out + undone.err
     assert {host: differences(before[host], tree(bare, host)) for host in HOSTS} == {host: [] for host in HOSTS}
-    assert codes(bare) == found
+    assert bare.codes() == found
 
     # Nowhere is the key but where it was at first: not in what hosts and controller remember of the runs.
     key = key_of(bare)
@@ -98,12 +81,8 @@ def test_bare_hosts_become_clients_of_ceph_and_are_given_back_as_they_were(bare:
 
 
 def test_a_ready_lab_has_instances_on_ceph_and_nothing_to_mend() -> None:
-    hotfoot("lab", "down", "--name", "ceph-ready")
-    try:
-        lab = bring_up("ceph-ready", "--hosts", "2", "--instances", "1", "--storage", "ceph")
+    with raised("ceph-ready", "--hosts", "2", "--instances", "1", "--storage", "ceph") as lab:
         assert lab.run("check", "--topic", "ceph_rbd", "--json").json["findings"] == []
         moved = lab.run("migrate", "vm1", "n2", "--no-forecast", "--json")
         assert moved.status == 0, moved.out + moved.err
         lab.verify("vm1")
-    finally:
-        hotfoot("lab", "down", "--name", "ceph-ready")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.lab.command import hotfoot
-from tests.lab.labs import TestLab, bring_up
+from tests.lab.labs import TestLab, raised
 from tests.lab.test_bare import ADVICE, BROKEN, HOSTS
 from tests.lab.tree import differences, tree
 
@@ -33,32 +31,16 @@ PATH = "/var/lib/nova/instances"
 
 
 @pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where the controller keeps its journal for these tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("state")
-        patch.setenv("XDG_STATE_HOME", str(folder))
-        yield folder
-
-
-@pytest.fixture(scope="module")
 def bare(state: Path) -> Iterator[TestLab]:
     if reason := storage.obstacle("cephfs"):
         pytest.skip(reason)
-    hotfoot("lab", "down", "--name", "barecephfs")
-    yield bring_up("barecephfs", "--bare", "--hosts", "3", "--storage", "cephfs")
-    hotfoot("lab", "down", "--name", "barecephfs")
-
-
-def codes(lab: TestLab, *words: str) -> Counter[str]:
-    said = lab.run("check", *words, "--json")
-    assert said.out, said.err
-    return Counter(finding["code"] for finding in said.json["findings"])
+    with raised("barecephfs", "--bare", "--hosts", "3", "--storage", "cephfs") as lab:
+        yield lab
 
 
 def test_bare_hosts_mount_cephfs_and_are_given_back_as_they_were(bare: TestLab, state: Path) -> None:
     before = {host: tree(bare, host) for host in HOSTS}
-    found = codes(bare)
+    found = bare.codes()
     assert found == BROKEN | BROKEN_BY_CEPHFS | ADVICE
 
     prepared = bare.run("prepare", "--yes", "--json", timeout_s=400)
@@ -67,7 +49,7 @@ def test_bare_hosts_mount_cephfs_and_are_given_back_as_they_were(bare: TestLab, 
     for host in HOSTS:
         assert bare.on(host, "stat", "-c", "%a %U:%G", KEYRING).strip() == "600 root:root"
         assert bare.on(host, "findmnt", "-no", "FSTYPE", PATH).strip() == "fuse.ceph-fuse"
-    assert codes(bare) == ADVICE
+    assert bare.codes() == ADVICE
 
     bare.lab("instance", "add", "vm1", "--host", "n1")
     for destination in ("n2", "n3", "n1"):
@@ -76,7 +58,7 @@ def test_bare_hosts_mount_cephfs_and_are_given_back_as_they_were(bare: TestLab, 
         assert "not proven" not in moved.out + moved.err
         bare.verify("vm1")
         assert bare.where("vm1") == destination
-    assert codes(bare) == ADVICE
+    assert bare.codes() == ADVICE
     again = bare.run("prepare", "--yes", "--json")
     assert (again.status, again.json["changes"], again.json["run"]) == (0, [], None)
 
@@ -90,7 +72,7 @@ def test_bare_hosts_mount_cephfs_and_are_given_back_as_they_were(bare: TestLab, 
     undone = bare.run("prepare", "--undo", run, "--json", timeout_s=400)
     assert undone.status == 0, undone.out + undone.err
     assert {host: differences(before[host], tree(bare, host)) for host in HOSTS} == {host: [] for host in HOSTS}
-    assert codes(bare) == found
+    assert bare.codes() == found
 
     # Nowhere is the key but where it was at first: not in what hosts and controller remember of the runs.
     key = re.search(r"key = (\S+)", (bare.cluster.parent / "ceph" / Path(KEYRING).name).read_text())
@@ -103,17 +85,15 @@ def test_bare_hosts_mount_cephfs_and_are_given_back_as_they_were(bare: TestLab, 
 def test_a_ready_lab_has_instances_on_cephfs_and_its_mounts_come_back() -> None:
     if reason := storage.obstacle("cephfs"):
         pytest.skip(reason)
-    hotfoot("lab", "down", "--name", "cephfs")
-    try:
-        lab = bring_up("cephfs", "--hosts", "2", "--instances", "1", "--storage", "cephfs")
-        assert codes(lab, "--topic", "cephfs") == {}
+    with raised("cephfs", "--hosts", "2", "--instances", "1", "--storage", "cephfs") as lab:
+        assert lab.codes("--topic", "cephfs") == {}
         moved = lab.run("migrate", "vm1", "n2", "--no-forecast", "--json")
         assert moved.status == 0, moved.out + moved.err
         lab.verify("vm1")
 
         # What libvirt is no longer told is found before a move would be refused, and mended.
         lab.on("n1", "sed", "-i", "/^shared_filesystems/d", "/etc/libvirt/qemu.conf")
-        assert codes(lab, "--topic", "cephfs") == {"cephfs.fuse-not-shared": 1}
+        assert lab.codes("--topic", "cephfs") == {"cephfs.fuse-not-shared": 1}
         mended = lab.run("prepare", "--topic", "cephfs", "--yes", "--json")
         assert mended.status == 0, mended.out + mended.err
 
@@ -121,5 +101,3 @@ def test_a_ready_lab_has_instances_on_cephfs_and_its_mounts_come_back() -> None:
         lab.lab("fault", "start-host", "n1")
         assert lab.run("migrate", "vm1", "n1", "--no-forecast").status == 0
         lab.verify("vm1")
-    finally:
-        hotfoot("lab", "down", "--name", "cephfs")

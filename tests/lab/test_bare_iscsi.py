@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.lab.command import hotfoot
-from tests.lab.labs import TestLab, bring_up
+from tests.lab.labs import TestLab, raised
 from tests.lab.test_bare import ADVICE, BROKEN, HOSTS
 from tests.lab.tree import differences, tree
 
@@ -17,31 +16,16 @@ REFUSED = "Failed to log in to target. Status: Authentication failure(513)"
 
 
 @pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where the controller keeps its journal for these tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("state")
-        patch.setenv("XDG_STATE_HOME", str(folder))
-        yield folder
-
-
-@pytest.fixture(scope="module")
 def bare(state: Path) -> Iterator[TestLab]:
-    hotfoot("lab", "down", "--name", "bare-iscsi")
-    yield bring_up("bare-iscsi", "--bare", "--hosts", "3", "--storage", "iscsi")
-    hotfoot("lab", "down", "--name", "bare-iscsi")
+    with raised("bare-iscsi", "--bare", "--hosts", "3", "--storage", "iscsi") as lab:
+        yield lab
 
 
 @pytest.fixture(scope="module")
 def san(state: Path) -> Iterator[TestLab]:
     """Two hosts that are ready, and an instance on a LUN."""
-    hotfoot("lab", "down", "--name", "iscsi")
-    yield bring_up("iscsi", "--hosts", "2", "--storage", "iscsi", "--instances", "1")
-    hotfoot("lab", "down", "--name", "iscsi")
-
-
-def codes(lab: TestLab, *words: str) -> Counter[str]:
-    return Counter(finding["code"] for finding in lab.run("check", *words, "--json").json["findings"])
+    with raised("iscsi", "--hosts", "2", "--storage", "iscsi", "--instances", "1") as lab:
+        yield lab
 
 
 def chap(lab: TestLab) -> Path:
@@ -68,7 +52,7 @@ def test_bare_hosts_are_made_ready_and_given_back_as_they_were(bare: TestLab, st
         assert moved.status == 0, moved.out + moved.err
         bare.verify("vm1")
         assert bare.where("vm1") == destination
-    assert codes(bare) == ADVICE
+    assert bare.codes() == ADVICE
     again = bare.run("prepare", "--yes", "--json")
     assert (again.status, again.json["changes"], again.json["run"]) == (0, [], None)
 
@@ -89,11 +73,11 @@ def test_bare_hosts_are_made_ready_and_given_back_as_they_were(bare: TestLab, st
     undone = bare.run("prepare", "--undo", run, "--json", timeout_s=400)
     assert undone.status == 0, undone.out + undone.err
     assert {host: differences(before[host], tree(bare, host)) for host in HOSTS} == {host: [] for host in HOSTS}
-    assert codes(bare) == found
+    assert bare.codes() == found
 
 
 def test_a_ready_lab_moves_an_instance_between_its_hosts(san: TestLab) -> None:
-    assert codes(san, "--topic", "iscsi") == {}
+    assert san.codes("--topic", "iscsi") == {}
     source = san.where("vm1")
     assert san.run("migrate", "vm1", "--no-forecast").status == 0
     san.verify("vm1")
@@ -105,11 +89,11 @@ def test_a_secret_with_another_value_is_found_and_mended_and_given_back(san: Tes
     stored = f"/etc/libvirt/secrets/{uuid}.base64"
     right = san.on("n2", "cat", stored)
     san.on("n2", "virsh", "-q", "secret-set-value", uuid, "--base64", "b3RoZXI=")
-    assert codes(san, "--topic", "iscsi") == {"iscsi.other-secret": 1}
+    assert san.codes("--topic", "iscsi") == {"iscsi.other-secret": 1}
     mended = san.run("prepare", "--topic", "iscsi", "--yes", "--json")
     assert mended.status == 0, mended.out + mended.err
     assert san.on("n2", "cat", stored) == right
-    assert codes(san, "--topic", "iscsi") == {}
+    assert san.codes("--topic", "iscsi") == {}
     san.empty("n2")
     undone = san.run("prepare", "--undo", mended.json["run"], "--json")
     assert undone.status == 0, undone.out + undone.err
