@@ -18,7 +18,7 @@ from hotfoot.errors import ExitStatus
 from hotfoot.journal.afterwards import is_orphan
 from hotfoot.journal.entries import Entries
 from hotfoot.journal.place import Place
-from hotfoot.journal.recorder import Recorder
+from hotfoot.journal.recorder import MOST_KEPT, Recorder
 from hotfoot.journal.store import Store
 from hotfoot.migration.action import Action, ActionKind
 from hotfoot.migration.result import MigrationResult, Outcome
@@ -56,6 +56,17 @@ def test_samples_are_thinned_but_no_iteration_is_lost(place: Place) -> None:
     assert [each.what["kind"] for each in store.actions(name)] == ["throttle"]
     assert store.find(name).word == "completed"
     store.close()
+
+
+def test_of_samples_that_come_without_a_pause_none_is_lost(file: Path) -> None:
+    recorder = Recorder(Entries(Place(file=file)), record(), lambda _: None)
+    for n in range(MOST_KEPT + 700):
+        recorder.sample(look(float(n), n))
+    name = recorder.begin(60)
+    recorder.end(DONE, 60)
+    assert name is not None
+    with closing(Store(Place(file=file))) as store:
+        assert len(store.samples(name)) == MOST_KEPT + 700
 
 
 def test_a_journal_that_comes_back_gets_everything(tmp_path: Path) -> None:
