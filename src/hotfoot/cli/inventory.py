@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from hotfoot.cli import nova_view
-from hotfoot.cli.options import CloudOption, ClusterOption, InstanceArgument, JsonOption
+from hotfoot.cli.options import CloudOption, ClusterOption, FromOption, InstanceArgument, JsonOption
 from hotfoot.cli.session import with_cloud
 from hotfoot.cli.tables import print_table, without_empty
 
@@ -88,7 +88,7 @@ def ls(
 
 def show(
     instance: InstanceArgument,
-    from_host: Annotated[str | None, typer.Option("--from", help="The host it is on, if several fit.")] = None,
+    from_host: FromOption = None,
     cluster: ClusterOption = None,
     cloud_name: CloudOption = None,
     as_json: JsonOption = False,
