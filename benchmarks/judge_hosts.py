@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from hotfoot.cluster import Cluster
+from hotfoot.cluster.validation import cluster_from
 from hotfoot.reach.proof.pairs import connection_pairs, token_pairs
 from hotfoot.readiness.facts import Facts, HostFacts, PairProof, Proofs, SharedProof
 from hotfoot.readiness.judge import judge
@@ -129,7 +130,7 @@ def many_hosts(count: int) -> tuple[Cluster, Facts]:
             _SEEN.model_copy(update={"writer": writer, "reader": reader}) for reader, writer in token_pairs(names)
         ),
     )
-    cluster = Cluster.model_validate(
+    cluster = cluster_from(
         {
             "hosts": [{"name": name, "address": _address(number)} for number, name in enumerate(names)],
             "storage": [{"path": _PATH, "type": "glusterfs", "source": "localhost:/instances"}],

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from hotfoot.cli.asked import Asked
-from hotfoot.cluster import Cluster
+from hotfoot.cluster.validation import cluster_from
 from hotfoot.errors import ExitStatus, HotfootError
 
-DECLARED = Cluster.model_validate(
+DECLARED = cluster_from(
     {
         "hosts": [{"name": "n1", "address": "10.0.0.1"}],
         "policy": {"bandwidth": "1Gbit/s", "parallel": 2, "max_downtime_ms": 400},

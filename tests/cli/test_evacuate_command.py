@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,7 @@ def test_off_a_terminal_nobody_can_give_it_but_by_yes() -> None:
 
 def test_without_a_fence_command_or_the_operators_word_nothing_proves_it() -> None:
     Proof(RACK, ("n1",), fenced=False, yes=True).check()
-    unfenced = RACK.model_copy(update={"fence": None})
+    unfenced = replace(RACK, fence=None)
     Proof(unfenced, ("n1",), fenced=True, yes=True).check()
     with pytest.raises(HotfootError, match="Nothing proves that n1 is off"):
         Proof(unfenced, ("n1",), fenced=False, yes=True).check()

@@ -8,6 +8,7 @@ import pytest
 
 from hotfoot.cluster import load
 from hotfoot.cluster.journal_url import check_journal_url, has_password, without_password
+from hotfoot.cluster.validation import cluster_json
 from hotfoot.errors import HotfootError
 
 SECRET = "postgresql://hotfoot:secret@db/hotfoot"
@@ -49,4 +50,4 @@ def test_a_cluster_file_with_a_password_is_for_its_owner_only(tmp_path: Path) ->
     cluster = load(None, tmp_path)
     assert cluster.journal.url == SECRET
     assert "secret" not in repr(cluster)
-    assert "secret" not in cluster.model_dump_json()
+    assert "secret" not in cluster_json(cluster)

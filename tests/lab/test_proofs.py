@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from tests.lab.command import environment, hotfoot
@@ -38,7 +39,7 @@ def lab() -> Iterator[TestLab]:
 
 def cluster_of(lab: TestLab) -> Cluster:
     found = file.load(lab.cluster, lab.cluster.parent)
-    return found.model_copy(update={"migration": found.migration.model_copy(update={"user": "root"})})
+    return replace(found, migration=replace(found.migration, user="root"))
 
 
 def proofs_of(lab: TestLab, hosts: list[str] | None = None) -> Proofs:
@@ -159,7 +160,7 @@ def test_no_key_on_one_host(lab: TestLab) -> None:
 
 def test_a_user_that_is_not_there(lab: TestLab) -> None:
     cluster = cluster_of(lab)
-    cluster = cluster.model_copy(update={"migration": cluster.migration.model_copy(update={"user": "stranger"})})
+    cluster = replace(cluster, migration=replace(cluster.migration, user="stranger"))
     proofs = asyncio.run(prove(prepare(cluster), cluster))
     codes = [(found.code, found.host) for found in connections.TOPIC.judge(cluster, Facts(proofs=proofs))]
     assert codes == [("connections.ssh-no-user", host) for host in lab.hosts]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from hotfoot.cluster import Cluster
 from hotfoot.cluster.model import BUILT_IN_POLICIES
+from hotfoot.cluster.validation import cluster_from
 from hotfoot.errors import HotfootError
 from hotfoot.migration.action import ActionKind
 from hotfoot.migration.policy import BUILT_IN, Policy
@@ -17,7 +18,7 @@ HOSTS = [{"name": "n1", "address": "10.0.0.1"}]
 
 
 def _cluster(**more: object) -> Cluster:
-    return Cluster.model_validate({"hosts": HOSTS, **more})
+    return cluster_from({"hosts": HOSTS, **more})
 
 
 def test_the_cluster_file_knows_the_built_in_names() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotfoot.cluster import Cluster
+from hotfoot.cluster.validation import cluster_from
 from hotfoot.inventory import Host, Instance, InstanceState, Inventory
 from hotfoot.placement.declared import declared_of
 from hotfoot.placement.forbidden import forbidden_hosts
@@ -48,7 +49,7 @@ def seen(places: dict[str, str]) -> Inventory:
 
 
 def ruled(*rules: Mapping[str, object]) -> Cluster:
-    return Cluster.model_validate(
+    return cluster_from(
         {
             "hosts": [{"name": n, "address": f"10.0.0.{k}", "zone": f"z{k}"} for k, n in enumerate(HOSTS, 1)],
             "rules": list(rules),

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from hotfoot.cluster import Cluster
+from hotfoot.cluster.validation import cluster_from
 from hotfoot.errors import HotfootError
 from hotfoot.prepare.authority import CONTROLLER, Authority, folder_of
 from hotfoot.reach.certificates import belong_together, issue, new_issuer, new_key, private_pem, shortcoming
@@ -113,6 +113,6 @@ def test_one_that_expires_soon_says_so(tmp_path: Path) -> None:
 
 def test_it_lies_where_libvirt_looks_or_beside_the_cluster_file(tmp_path: Path) -> None:
     host = {"hosts": [{"name": "n1", "address": "10.0.0.1"}]}
-    assert folder_of(Cluster.model_validate(host), tmp_path / "hotfoot.yaml") == tmp_path / "pki"
-    named = Cluster.model_validate({**host, "libvirt": {"pki": "/etc/east"}})
+    assert folder_of(cluster_from(host), tmp_path / "hotfoot.yaml") == tmp_path / "pki"
+    named = cluster_from({**host, "libvirt": {"pki": "/etc/east"}})
     assert folder_of(named, tmp_path / "hotfoot.yaml") == Path("/etc/east")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hotfoot.cluster import Cluster
+from hotfoot.cluster.validation import cluster_from
 from hotfoot.errors import HotfootError
 from hotfoot.prepare.export_ansible import ansible
 from hotfoot.prepare.export_shell import shell
@@ -38,7 +38,7 @@ async def test_nothing_is_begun_when_the_file_of_a_secret_may_be_read_by_others(
     file = tmp_path / "chap"
     file.write_text("geheim\n")
     file.chmod(0o644)
-    cluster = Cluster.model_validate({"hosts": [{"name": "n1", "address": "127.0.0.1"}]})
+    cluster = cluster_from({"hosts": [{"name": "n1", "address": "127.0.0.1"}]})
     journal = Journal(tmp_path / "journal.sqlite3")
     run = journal.new_run("cluster")
     with pytest.raises(HotfootError, match="others may read"):

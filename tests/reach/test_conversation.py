@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hotfoot.cluster import Cluster
+from hotfoot.cluster.validation import cluster_from
 from hotfoot.errors import HotfootError
 from hotfoot.reach.conversation import Conversation, begin
 from hotfoot.reach.ssh import prepare
@@ -24,7 +24,7 @@ for line in sys.stdin:
 async def start(sshd: Sshd, folder: Path, source: str, **ssh: Any) -> Conversation:
     own = {"user": sshd.user, "port": sshd.port, "key": str(sshd.key), "known_hosts": str(sshd.known_hosts)}
     host = {"name": "n1", "address": "127.0.0.1", "ssh": own | ssh}
-    access = prepare(Cluster.model_validate({"hosts": [host]}), folder)
+    access = prepare(cluster_from({"hosts": [host]}), folder)
     return await begin(access, access.cluster.hosts[0], source, "tried.py")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hotfoot.cluster import Cluster
+from hotfoot.cluster.validation import cluster_from
 from hotfoot.errors import HotfootError
 from hotfoot.reach.facts import compared, facts_of
 from hotfoot.reach.ssh import SshAccess, prepare
@@ -35,7 +35,7 @@ def forced(sshd: Sshd, folder: Path, command: str) -> str:
 
 
 def access(folder: Path, *hosts: dict[str, Any]) -> SshAccess:
-    return prepare(Cluster.model_validate({"hosts": list(hosts)}), folder)
+    return prepare(cluster_from({"hosts": list(hosts)}), folder)
 
 
 async def reason(sshd: Sshd, folder: Path, command: str) -> str:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from hotfoot.cluster import Cluster
+from hotfoot.cluster.validation import cluster_from, cluster_json
 from hotfoot.errors import HotfootError
 from hotfoot.reach.migration_address import addresses_in, migration_address
 from hotfoot.reach.ssh import SshAccess
@@ -27,9 +29,9 @@ def test_the_one_address_in_the_network() -> None:
 
 def on_network(reach: SshAccess, network: str) -> SshAccess:
     own = {"migration": {"network": network}, "policy": {}, "balance": {}}
-    raw = reach.cluster.model_dump(exclude_none=True, mode="json") | own
+    raw = json.loads(cluster_json(reach.cluster)) | own
     raw["hosts"][0]["address"] = "localhost"  # a name, so that only the host itself can tell
-    cluster = Cluster.model_validate(raw)
+    cluster = cluster_from(raw)
     return SshAccess(cluster, reach.config, reach.command)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hotfoot.cluster import Cluster
+from hotfoot.cluster.validation import cluster_from
 from hotfoot.errors import HotfootError
 from hotfoot.reach.proof.proofs import libvirt_argv, login_argv, prove
 from hotfoot.reach.ssh import SshAccess, prepare
@@ -25,9 +25,7 @@ def access(sshd: Sshd, tmp_path: Path, **more: Any) -> SshAccess:
     hosts.append({"name": "n3", "address": "127.0.0.1", "ssh": {"port": free_port()}})  # type: ignore[dict-item]
     storage = [{"path": str(tmp_path / "shared"), "type": "nfs"}, {"path": str(tmp_path / "missing"), "type": "local"}]
     (tmp_path / "shared").mkdir()
-    cluster = Cluster.model_validate(
-        {"hosts": hosts, "ssh": ssh, "storage": storage, "libvirt": {"port": free_port()}} | more
-    )
+    cluster = cluster_from({"hosts": hosts, "ssh": ssh, "storage": storage, "libvirt": {"port": free_port()}} | more)
     return prepare(cluster, tmp_path)
 
 
@@ -103,7 +101,7 @@ async def test_a_cancelled_proof_leaves_no_token(sshd: Sshd, tmp_path: Path) -> 
 
 def test_the_commands_that_hosts_run() -> None:
     def uri(libvirt: dict[str, Any], address: str = "10.0.0.1", **more: Any) -> str:
-        cluster = Cluster.model_validate({"hosts": [{"name": "n1", "address": address}], "libvirt": libvirt} | more)
+        cluster = cluster_from({"hosts": [{"name": "n1", "address": address}], "libvirt": libvirt} | more)
         return libvirt_argv(cluster, cluster.hosts[0])[3]
 
     assert uri({}) == "qemu+tls://10.0.0.1/system"

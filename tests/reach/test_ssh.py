@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from hotfoot.cluster import Cluster
+from hotfoot.cluster.validation import cluster_from
 from hotfoot.errors import HotfootError
 from hotfoot.reach.conversation import begin
 from hotfoot.reach.ssh import SshAccess, prepare
@@ -30,9 +30,7 @@ def access(sshd: Sshd, folder: Path, **ssh: Any) -> SshAccess:
         "known_hosts": str(sshd.known_hosts),
         "sudo": False,
     }
-    return prepare(
-        Cluster.model_validate({"hosts": [{"name": "n1", "address": "127.0.0.1", "ssh": own | ssh}]}), folder
-    )
+    return prepare(cluster_from({"hosts": [{"name": "n1", "address": "127.0.0.1", "ssh": own | ssh}]}), folder)
 
 
 async def failure(reach: SshAccess, **options: Any) -> str:

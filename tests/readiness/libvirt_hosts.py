@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from hotfoot.cluster import Cluster
+from hotfoot.cluster.validation import cluster_from
 from hotfoot.readiness.change import Command, EditFile, SetMode, SetUnit
 from hotfoot.readiness.facts import (
     Certificate,
@@ -52,7 +53,7 @@ def recorded(name: str) -> str:
 def cluster(**sections: Any) -> Cluster:
     """Return a cluster of two hosts, by default with TLS."""
     hosts = sections.pop("hosts", [{"name": f"n{n}", "address": f"10.0.0.{n}"} for n in (1, 2)])
-    return Cluster.model_validate({"hosts": hosts, **sections})
+    return cluster_from({"hosts": hosts, **sections})
 
 
 def host(name: str = "n1", **changed: Any) -> HostFacts:

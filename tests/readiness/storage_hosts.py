@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hotfoot.cluster import Cluster
+from hotfoot.cluster.validation import cluster_from
 from hotfoot.readiness.edit import apply
 from hotfoot.readiness.facts import (
     Facts,
@@ -41,7 +42,7 @@ PLENTY = {"free_bytes": 100 << 30, "free_inodes": 1_000_000}
 
 def cluster(*storage: dict[str, Any], names: Sequence[str] = NAMES) -> Cluster:
     hosts = [{"name": name, "address": f"10.0.0.{number}"} for number, name in enumerate(names, 1)]
-    return Cluster.model_validate({"hosts": hosts, "storage": storage})
+    return cluster_from({"hosts": hosts, "storage": storage})
 
 
 def host(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hotfoot.cluster import Cluster
+from hotfoot.cluster.validation import cluster_from
 from hotfoot.readiness.addresses import addresses_of
 from hotfoot.readiness.facts import Facts, HostFacts, NameFact
 from hotfoot.readiness.wanted import wanted
@@ -10,7 +11,7 @@ from hotfoot.readiness.wanted import wanted
 
 def _cluster(**more: object) -> Cluster:
     hosts = [{"name": "n1", "address": "n1.example.org"}, {"name": "n2", "address": "10.0.0.2"}]
-    return Cluster.model_validate({"hosts": hosts, **more})
+    return cluster_from({"hosts": hosts, **more})
 
 
 def _host(name: str, *addresses: str, **resolved: tuple[str, ...]) -> HostFacts:

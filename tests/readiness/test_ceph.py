@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.readiness.storage_hosts import PATH, cluster, codes, folder, found, host, planned, with_files
 
 from hotfoot.cluster import Ceph, Cluster
+from hotfoot.cluster.validation import cluster_from
 from hotfoot.readiness import ceph_rbd, cephfs, shared_path
 from hotfoot.readiness.change import Command, DefineSecret, Install, Mount, Phase, PutFile, PutKeyring, SetMode
 from hotfoot.readiness.facts import (
@@ -32,7 +34,7 @@ NFS_ONLY = cluster({"path": PATH, "type": "nfs"})
 
 
 def declared() -> Cluster:
-    return Cluster.model_validate(
+    return cluster_from(
         {
             "hosts": [{"name": "n1", "address": "10.0.0.1"}, {"name": "n2", "address": "10.0.0.2"}],
             "ceph": {"user": "nova", "secret": UUID},
@@ -154,7 +156,7 @@ def test_health() -> None:
 
 
 def test_the_uuid_of_the_documentation() -> None:
-    on = declared().model_copy(update={"ceph": Ceph(user="nova", secret=ceph_rbd.DOCUMENTED_UUID)})
+    on = replace(declared(), ceph=Ceph(user="nova", secret=ceph_rbd.DOCUMENTED_UUID))
     (finding,) = rbd(ready("n1", secrets={ceph_rbd.DOCUMENTED_UUID: "x"}), on=on)
     assert (finding.code, finding.severity) == ("ceph_rbd.documented-uuid", Severity.ADVICE)
 
@@ -168,7 +170,7 @@ def told_everything() -> Cluster:
         "monitors": ["10.0.0.9", "fd00::9"],
         "pools": ["vms"],
     }
-    return Cluster.model_validate({**declared().model_dump(include={"hosts"}), "ceph": ceph})
+    return replace(declared(), ceph=cluster_from({"ceph": ceph}).ceph)
 
 
 def bare(name: str) -> HostFacts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotfoot.cluster import Cluster
+from hotfoot.cluster.validation import cluster_from
 from hotfoot.readiness.change import Install, SetUnit
 from hotfoot.readiness.clocks import MOST_APART_S, TOPIC
 from hotfoot.readiness.facts import ClockFact, Facts, HostFacts, OsFact, PathFact, UnitFact
@@ -27,7 +27,7 @@ def _host(
 
 
 def _found(*hosts: HostFacts) -> tuple[Finding, ...]:
-    cluster = Cluster.model_validate({"hosts": [{"name": host.host, "address": "10.0.0.1"} for host in hosts]})
+    cluster = cluster_from({"hosts": [{"name": host.host, "address": "10.0.0.1"} for host in hosts]})
     return judge(cluster, Facts(hosts=hosts), [TOPIC])
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from hotfoot.cluster import Cluster
+from hotfoot.cluster.validation import cluster_from
 from hotfoot.readiness.connections import TOPIC
 from hotfoot.readiness.facts import Facts, PairProof, Proofs, Silence
 from hotfoot.readiness.finding import Finding, Severity
@@ -74,7 +75,7 @@ LIBVIRT = {
 
 def cluster(**more: Any) -> Cluster:
     hosts = [{"name": name, "address": f"10.0.0.{number}"} for number, name in enumerate(HOSTS, 1)]
-    return Cluster.model_validate({"hosts": hosts} | more)
+    return cluster_from({"hosts": hosts} | more)
 
 
 def judged(said: dict[tuple[str, str], dict[str, str | None]], **more: Any) -> list[Finding]:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hotfoot.cluster import Cluster
+from hotfoot.cluster.validation import cluster_from
 from hotfoot.readiness.change import Command, EditFile
 from hotfoot.readiness.facts import Facts, FirewallFact, HostFacts, NameFact, Text
 from hotfoot.readiness.finding import Finding, Severity
@@ -58,7 +58,7 @@ RIGHT = _nft(_ruleset(FOR_HOSTS))
 def _found(n1: HostFacts, **more: object) -> tuple[Finding, ...]:
     hosts = [{"name": name, "address": address} for name, address in ADDRESSES.items()]
     facts = Facts(hosts=(n1, _host("n2", RIGHT), _host("n3", RIGHT)))
-    return judge(Cluster.model_validate({"hosts": hosts, **more}), facts, [TOPIC])
+    return judge(cluster_from({"hosts": hosts, **more}), facts, [TOPIC])
 
 
 def _codes(n1: HostFacts, **more: object) -> list[str]:
@@ -130,7 +130,7 @@ def test_the_migration_network_is_enough_for_migrations() -> None:
         _rule(_is("ip", "saddr", migration), {"accept": None}),
     )
     facts = Facts(hosts=tuple(_host(name, _nft(rules)) for name in ADDRESSES))
-    assert judge(Cluster.model_validate({"hosts": hosts}), facts, [TOPIC]) == ()
+    assert judge(cluster_from({"hosts": hosts}), facts, [TOPIC]) == ()
 
 
 def test_a_gap_in_the_migration_ports_is_found() -> None:

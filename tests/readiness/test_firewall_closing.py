@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotfoot.cluster import Cluster
+from hotfoot.cluster.validation import cluster_from
 from hotfoot.readiness.change import CloseFirewall, Install, Phase, PutFile, SetUnit
 from hotfoot.readiness.facts import Facts, FirewallFact, HostFacts, NameFact
 from hotfoot.readiness.finding import Finding, Severity
@@ -38,7 +38,7 @@ def _facts(firewall: FirewallFact, **more: Any) -> Facts:
 
 
 def _found(facts: Facts, **cluster: Any) -> tuple[Finding, ...]:
-    return judge(Cluster.model_validate({"hosts": HOSTS, **cluster}), facts, [TOPIC])
+    return judge(cluster_from({"hosts": HOSTS, **cluster}), facts, [TOPIC])
 
 
 def _codes(firewall: FirewallFact, **cluster: Any) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hotfoot.cluster import Cluster
+from hotfoot.cluster.validation import cluster_from
 from hotfoot.readiness.change import AlignIds, Command, Refresh, SetMode
 from hotfoot.readiness.facts import Facts, GroupFact, HostFacts, IdentityFact, LibvirtFact, UserFact
 from hotfoot.readiness.finding import Finding, Severity
@@ -44,7 +44,7 @@ def _found(*hosts: HostFacts, storage: dict[str, str] | None = SHARED, **more: o
         "storage": [storage] if storage else [],
         **more,
     }
-    return judge(Cluster.model_validate(cluster), Facts(hosts=hosts), [TOPIC])
+    return judge(cluster_from(cluster), Facts(hosts=hosts), [TOPIC])
 
 
 def _align(finding: Finding) -> AlignIds:

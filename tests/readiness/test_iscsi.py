@@ -6,6 +6,7 @@ import pytest
 from tests.readiness.storage_hosts import cluster, found, host
 
 from hotfoot.cluster import Cluster
+from hotfoot.cluster.validation import cluster_from
 from hotfoot.readiness import iscsi
 from hotfoot.readiness.change import Command, Install, SetUnit
 from hotfoot.readiness.facts import BlockDeviceFact, HostFacts, LibvirtFact, QemuFact, UnitFact
@@ -14,7 +15,7 @@ from hotfoot.readiness.luns import wwid
 
 TARGET = "iqn.2020-01.org.example:disks"
 LUN = "60014051a2b3c4d5e6f7081920a1b2c3"
-DECLARED = Cluster.model_validate(
+DECLARED = cluster_from(
     {
         "hosts": [{"name": f"n{number}", "address": f"10.0.0.{number}"} for number in (1, 2, 3)],
         "iscsi": [{"portal": "10.0.0.9", "target": TARGET}],

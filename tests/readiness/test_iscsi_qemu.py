@@ -8,6 +8,7 @@ import pytest
 from tests.readiness.storage_hosts import found, host
 
 from hotfoot.cluster import Cluster
+from hotfoot.cluster.validation import cluster_from
 from hotfoot.readiness import iscsi
 from hotfoot.readiness.change import DefineSecret, Install
 from hotfoot.readiness.facts import HostFacts, LibvirtFact, Proofs, QemuFact, TargetProof
@@ -23,7 +24,7 @@ REFUSED = "Failed to log in to target. Status: Authentication failure(513)"
 def declared(**more: Any) -> Cluster:
     entry = {"portal": "10.0.0.9", "target": TARGET, "initiator": "qemu", "chap": CHAP} | more
     hosts = [{"name": f"n{number}", "address": f"10.0.0.{number}"} for number in (1, 2, 3)]
-    return Cluster.model_validate({"hosts": hosts, "iscsi": [entry]})
+    return cluster_from({"hosts": hosts, "iscsi": [entry]})
 
 
 def ready(name: str, *, secrets: dict[str, str] | None = None, disk: str = "", driver: str = "iscsi") -> HostFacts:
@@ -122,7 +123,7 @@ def test_the_driver_is_wanted_where_the_cluster_file_or_an_instance_has_it() -> 
 
 
 def test_a_secret_of_a_target_that_the_cluster_file_does_not_name() -> None:
-    plain = Cluster.model_validate({"hosts": [{"name": f"n{n}", "address": f"10.0.0.{n}"} for n in (1, 2)]})
+    plain = cluster_from({"hosts": [{"name": f"n{n}", "address": f"10.0.0.{n}"} for n in (1, 2)]})
     (finding,) = judged(ready("n1", disk="1"), ready("n2", secrets={}), on=plain)
     assert (finding.code, finding.host, finding.changes) == ("iscsi.no-secret", "n2", ())
     assert "web1 on n1" in finding.evidence

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hotfoot.cluster import Cluster
+from hotfoot.cluster.validation import cluster_from
 from hotfoot.readiness import hosts_file
 from hotfoot.readiness.edit import apply
 from hotfoot.readiness.facts import Facts, HostFacts, NameFact, Text
@@ -20,7 +23,7 @@ RIGHT = "127.0.0.1 localhost\n10.0.0.1 n1\n10.0.0.2 n2\n10.0.0.3 n3\n"
 
 def _cluster(**more: object) -> Cluster:
     hosts = [{"name": name, "address": address} for name, address in ADDRESSES.items()]
-    return Cluster.model_validate({"hosts": hosts, **more})
+    return cluster_from({"hosts": hosts, **more})
 
 
 def _host(
@@ -155,23 +158,17 @@ def test_ipv6_beside_the_declared_address_is_fine() -> None:
 
 
 def test_a_migration_address_is_as_good_as_the_management_address() -> None:
-    cluster = _cluster().model_copy(
-        update={
-            "hosts": tuple(
-                host.model_copy(update={"migration_address": f"10.1.0.{number}"})
-                for number, host in enumerate(_cluster().hosts, start=1)
-            )
-        }
-    )
+    hosts = enumerate(_cluster().hosts, start=1)
+    cluster = replace(_cluster(), hosts=tuple(replace(host, migration_address=f"10.1.0.{n}") for n, host in hosts))
     text = RIGHT.replace("10.0.0.2", "10.1.0.2")
-    hosts = [_host(name, text, addresses=(f"10.1.0.{n}",)) for n, name in enumerate(ADDRESSES, start=1)]
-    assert _codes(Facts(hosts=tuple(hosts)), cluster) == []
+    seen = [_host(name, text, addresses=(f"10.1.0.{n}",)) for n, name in enumerate(ADDRESSES, start=1)]
+    assert _codes(Facts(hosts=tuple(seen)), cluster) == []
 
 
 def test_a_migration_address_that_the_host_lacks_blocks() -> None:
     cluster = _cluster()
-    first = cluster.hosts[0].model_copy(update={"migration_address": "10.1.0.1"})
-    cluster = cluster.model_copy(update={"hosts": (first, *cluster.hosts[1:])})
+    first = replace(cluster.hosts[0], migration_address="10.1.0.1")
+    cluster = replace(cluster, hosts=(first, *cluster.hosts[1:]))
     assert _codes(_facts(_host("n1", RIGHT)), cluster) == [("names.address-not-here", "n1")]
 
 
@@ -211,9 +208,7 @@ def test_two_hosts_of_one_host_name_block() -> None:
 
 
 def test_dns_names_as_addresses_are_judged_by_what_most_hosts_resolve() -> None:
-    cluster = Cluster.model_validate(
-        {"hosts": [{"name": name, "address": f"{name}.example.org"} for name in ADDRESSES]}
-    )
+    cluster = cluster_from({"hosts": [{"name": name, "address": f"{name}.example.org"} for name in ADDRESSES]})
     full = {f"{name}.example.org": (address,) for name, address in ADDRESSES.items()}
     short = {name: (address,) for name, address in ADDRESSES.items()}
 

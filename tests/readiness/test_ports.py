@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from hotfoot.cluster import Cluster
+from hotfoot.cluster.validation import cluster_from
 from hotfoot.readiness.facts import Facts, HostFacts, Listener, PairProof, Proofs
 from hotfoot.readiness.finding import Severity
 from hotfoot.readiness.ports import TOPIC
@@ -14,7 +15,7 @@ OPEN = {22: "open", 16514: "open", 49152: "open", 49215: "open"}
 
 def cluster(**more: Any) -> Cluster:
     hosts = [{"name": name, "address": f"10.0.0.{number}"} for number, name in enumerate(HOSTS, 1)]
-    return Cluster.model_validate({"hosts": hosts} | more)
+    return cluster_from({"hosts": hosts} | more)
 
 
 def facts(changed: dict[tuple[str, str], dict[int, str]], listening: dict[str, list[int]] | None = None) -> Facts:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hotfoot.cluster import Cluster
+from hotfoot.cluster.validation import cluster_from
 from hotfoot.readiness.facts import Facts
 from hotfoot.readiness.judge import TOPICS, judge
 from hotfoot.readiness.plan import plan
@@ -24,7 +24,7 @@ def test_a_recording_is_judged_and_planned(path: Path) -> None:
         assert host.os is not None
         assert host.identity is not None
         assert "PRIVATE KEY" not in host.model_dump_json()
-    cluster = Cluster.model_validate(
+    cluster = cluster_from(
         {
             "hosts": [{"name": host.host, "address": f"10.9.0.{n}"} for n, host in enumerate(facts.hosts, 1)],
             "storage": [{"path": "/var/lib/nova/instances", "type": "nfs"}],

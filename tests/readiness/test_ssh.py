@@ -8,7 +8,7 @@ import hmac
 
 import pytest
 
-from hotfoot.cluster import Cluster
+from hotfoot.cluster.validation import cluster_from
 from hotfoot.readiness.change import Command, EditFile, MakeFolder, MakeSshKey, SetMode, SetUnit
 from hotfoot.readiness.facts import (
     Facts,
@@ -105,7 +105,7 @@ def _facts(*hosts: HostFacts) -> Facts:
 
 def _found(facts: Facts, user: str | None = "nova") -> tuple[Finding, ...]:
     hosts = [{"name": name, "address": address} for name, address in ADDRESSES.items()]
-    return judge(Cluster.model_validate({"hosts": hosts, "migration": {"user": user}}), facts, [TOPIC])
+    return judge(cluster_from({"hosts": hosts, "migration": {"user": user}}), facts, [TOPIC])
 
 
 def _codes(facts: Facts, user: str | None = "nova") -> list[tuple[str, str]]:

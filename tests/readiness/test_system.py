@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from hotfoot.cluster import Cluster
+from hotfoot.cluster.validation import cluster_from
 from hotfoot.readiness.change import EditFile, Refresh
 from hotfoot.readiness.edit import value_of
 from hotfoot.readiness.facts import Facts, HostFacts, LibvirtFact, OsFact, Silence, Text
@@ -28,7 +29,7 @@ def _found(*hosts: HostFacts, silent: tuple[Silence, ...] = ()) -> tuple[Finding
 
 def _cluster(hosts: tuple[HostFacts, ...], silent: tuple[Silence, ...] = ()) -> Cluster:
     names = [host.host for host in hosts] + [silence.host for silence in silent]
-    return Cluster.model_validate(
+    return cluster_from(
         {"hosts": [{"name": name, "address": f"10.0.0.{number}"} for number, name in enumerate(names, start=1)]}
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -91,7 +92,7 @@ def balance(
     """Make hosts alike in what their instances are promised, or use; once, or with --watch from now on."""
     from hotfoot.cluster import Balance as Section
 
-    given = {
+    given: dict[str, Any] = {
         "what": None if what is None else names_in([what]),
         "measured": measured,
         "threshold": threshold,
@@ -107,16 +108,16 @@ def balance(
     _refuse(given, watch=watch, snapshot=snapshot is not None, deadline=deadline is not None)
     ends_ms = asked_deadline(deadline)
     if snapshot is not None:
-        known, section = saved_snapshot(snapshot), Section().model_copy(update=given)
+        known, section = saved_snapshot(snapshot), replace(Section(), **given)
         asked = Verb("balance", to=names_in(to or []), max_moves=max_moves)
         wish = asked.wish(_objective(section, known.quantities(measured=section.measured)))
         show_plan(known, wish, as_json=as_json, deadline_ms=ends_ms)
         return
 
     async def work(declared: Cluster, cloud: Cloud) -> ExitStatus:
-        section = declared.balance.model_copy(update=given)
+        section = replace(declared.balance, **given)
         if section.measured != declared.balance.measured and "what" not in given:
-            section = section.model_copy(update={"what": ()})  # the file's are of the other kind
+            section = replace(section, what=())  # the file's are of the other kind
         verb = Verb(
             "balance",
             once=True,

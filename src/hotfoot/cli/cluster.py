@@ -19,7 +19,9 @@ def validate(cluster: ClusterOption = None, as_json: JsonOption = False) -> None
 
     declared = load(cluster, Path.cwd())
     if as_json:
-        typer.echo(declared.resolved().model_dump_json(exclude_none=True, by_alias=False))
+        from hotfoot.cluster.validation import cluster_json
+
+        typer.echo(cluster_json(declared.resolved()))
         return
     if (openstack := declared.openstack) is not None:
         region = f", region {openstack.region}" if openstack.region else ""
@@ -42,7 +44,7 @@ def validate(cluster: ClusterOption = None, as_json: JsonOption = False) -> None
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of the cluster file, for editors that check YAML while it is typed."""
-    from hotfoot.cluster import Cluster
+    from hotfoot.cluster.validation import cluster_schema
 
-    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Cluster.model_json_schema()}
+    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **cluster_schema()}
     typer.echo(json.dumps(document, indent=2))

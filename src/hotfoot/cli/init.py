@@ -105,9 +105,7 @@ async def _facts(cluster: Cluster) -> Facts:
 
 def _provisional(hosts: Sequence[tuple[str, str]], ssh: dict[str, str]) -> Cluster:
     """Return the cluster of these hosts (name and address) as far as it is known before they were asked."""
-    from pydantic import ValidationError
-
-    from hotfoot.cluster.model import Cluster
+    from hotfoot.cluster.validation import NotValid, cluster_from
 
     entries = [{"name": name, "address": address} for name, address in hosts]
     values: dict[str, object] = {**ssh}
@@ -116,9 +114,9 @@ def _provisional(hosts: Sequence[tuple[str, str]], ssh: dict[str, str]) -> Clust
     if "sudo" in ssh:
         values["sudo"] = True
     try:
-        return Cluster.model_validate({"hosts": entries, "ssh": values, "libvirt": {"transport": "ssh"}})
-    except ValidationError as error:
-        first = error.errors()[0]
+        return cluster_from({"hosts": entries, "ssh": values, "libvirt": {"transport": "ssh"}})
+    except NotValid as error:
+        first = error.errors[0]
         what = "a host" if first["loc"][0] == "hosts" else f"--{str(first['loc'][-1]).replace('_', '-')}"
         said = first["msg"].removeprefix("Value error, ")
         raise HotfootError(f"{what} {said}.", ExitStatus.USAGE) from None

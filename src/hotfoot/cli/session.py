@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -86,7 +87,7 @@ def with_hosts(
         whole = cluster
         if cloud_name is not None:
             found = tuple(_declared_host(*host) for host in await compute_hosts_of(cluster))
-            whole = cluster.model_copy(update={"hosts": found, "libvirt": Libvirt(transport="ssh")})
+            whole = replace(cluster, hosts=found, libvirt=Libvirt(transport="ssh"))
         if not whole.hosts:
             raise HotfootError(
                 f"cluster {cluster.name} declares no hosts, and this command needs to reach them by SSH: `hotfoot init"
@@ -100,16 +101,16 @@ def with_hosts(
 
 def declared_cluster(cluster_path: Path | None, cloud_name: str | None, *, certificates: bool = True) -> Cluster:
     """Return what the cluster file declares, or an OpenStack cloud of that name alone. Raises HotfootError (USAGE)."""
-    from pydantic import ValidationError
-
-    from hotfoot.cluster import Cluster, OpenStack, load
-
     if cloud_name is None:
+        from hotfoot.cluster import load
+
         return load(cluster_path, Path.cwd(), certificates=certificates)
+    from hotfoot.cluster.validation import NotValid, cluster_from
+
     name = re.sub(r"[^A-Za-z0-9._-]", "-", cloud_name).lstrip("._-")
     try:
-        return Cluster(name=name or "cloud", openstack=OpenStack(cloud=cloud_name))
-    except ValidationError:
+        return cluster_from({"name": name or "cloud", "openstack": {"cloud": cloud_name}})
+    except NotValid:
         raise HotfootError(
             f"--cloud must be the name of a cloud in clouds.yaml, not '{cloud_name}'.", ExitStatus.USAGE
         ) from None
@@ -147,13 +148,12 @@ def _libvirt_cloud(cluster: Cluster) -> LibvirtCloud:
 
 
 def _declared_host(name: str, address: str) -> Host:
-    from pydantic import ValidationError
-
     from hotfoot.cluster import Host
+    from hotfoot.cluster.validation import NotValid, part_from
 
     try:
-        return Host(name=name, address=address)
-    except ValidationError:
+        return part_from(Host, {"name": name, "address": address})
+    except NotValid:
         raise HotfootError(
             f"Nova has a compute host {name} at {address}, which is no name and address to reach it by; declare"
             " hosts in a cluster file."

@@ -1,12 +1,13 @@
 """How `hotfoot balance` judges, and when it may act, as the cluster file declares it."""
 
 import re
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict
-
 from hotfoot.cluster.duration import parse_duration_ms
+from hotfoot.cluster.keys import Checked, Number, Read, Section, Whole, told
 from hotfoot.cluster.values import DURATION_AS_TEXT, Duration, duration_text
 
 _HOURS_PATTERN = r"^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$"
@@ -29,7 +30,7 @@ def parse_every_ms(text: str) -> int:
     return every_ms
 
 
-def _every(value: object) -> object:
+def _every(value: object, _folder: Path | None) -> object:
     return parse_every_ms(duration_text(value))
 
 
@@ -48,60 +49,60 @@ def _label(text: str) -> str:
     return text
 
 
-_Share = Annotated[float, Field(ge=0, le=1)]
+_Share = Annotated[float, Number(0, 1)]
 
 
-class Load(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Load(Section):
     """Where the load of instances is known better than by a look of two seconds: a Prometheus server."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-    prometheus: Annotated[str, AfterValidator(_url)] = Field(description="Its URL, such as http://10.0.0.9:9090.")
-    query: Annotated[str, Field(min_length=1)] = Field(
-        description="An expression in PromQL with one sample for each instance; several are added up."
+    prometheus: Annotated[str, Checked(_url)] = field(metadata=told("Its URL, such as http://10.0.0.9:9090."))
+    query: str = field(
+        metadata=told("An expression in PromQL with one sample for each instance; several are added up.", min_length=1)
     )
-    of: Literal["cpu", "memory"] = Field(
-        default="cpu", description="What it tells: cores of cpu in use, or bytes of memory."
+    of: Literal["cpu", "memory"] = field(
+        default="cpu", metadata=told("What it tells: cores of cpu in use, or bytes of memory.")
     )
-    label: Annotated[str, AfterValidator(_label)] = Field(
-        default="domain", description="The label that holds the instance's name or UUID."
+    label: Annotated[str, Checked(_label)] = field(
+        default="domain", metadata=told("The label that holds the instance's name or UUID.")
     )
 
 
-class Balance(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Balance(Section):
     """What `hotfoot balance` takes where its options say nothing."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-    what: tuple[str, ...] = Field(
-        default=(), description="What to make even: memory, vcpus; with measured cpu, memory; by default both."
+    what: tuple[str, ...] = field(
+        default=(), metadata=told("What to make even: memory, vcpus; with measured cpu, memory; by default both.")
     )
-    measured: bool = Field(default=False, description="By what instances use, not by what they are promised.")
-    threshold: _Share = Field(
-        default=0.05, description="Nothing is moved while no host's share is further than this from the mean."
+    measured: bool = field(default=False, metadata=told("By what instances use, not by what they are promised."))
+    threshold: _Share = field(
+        default=0.05, metadata=told("Nothing is moved while no host's share is further than this from the mean.")
     )
-    least_gain: _Share = Field(default=0.01, description="The score must fall by this share of itself.")
-    cost_per_gib: Annotated[float, Field(ge=0, le=1000)] = Field(
-        default=0.0005, description="What each GiB moved adds to the score."
+    least_gain: _Share = field(default=0.01, metadata=told("The score must fall by this share of itself."))
+    cost_per_gib: Annotated[float, Number(0, 1000)] = field(
+        default=0.0005, metadata=told("What each GiB moved adds to the score.")
     )
-    load: Load | None = Field(
-        default=None, description="Where measured load is asked for; by default on the hosts themselves."
+    load: Load | None = field(
+        default=None, metadata=told("Where measured load is asked for; by default on the hosts themselves.")
     )
-    every_ms: Annotated[int, BeforeValidator(_every), DURATION_AS_TEXT] = Field(
-        default=300_000, alias="every", description="Of balance --watch: from one look to the next, such as 5m."
+    every_ms: Annotated[int, Read(_every, DURATION_AS_TEXT)] = field(
+        default=300_000, metadata=told("Of balance --watch: from one look to the next, such as 5m.", alias="every")
     )
-    rounds: Annotated[int, Strict(), Field(ge=1, le=1000)] = Field(
-        default=3, description="Of balance --watch: looks in a row with a host beyond the threshold, before any move."
+    rounds: Annotated[int, Whole(1, 1000)] = field(
+        default=3,
+        metadata=told("Of balance --watch: looks in a row with a host beyond the threshold, before any move."),
     )
-    cooldown_ms: Duration = Field(
+    cooldown_ms: Duration = field(
         default=3_600_000,
-        alias="cooldown",
-        description="Of balance --watch: how long an instance stays where it has been moved to, by anybody.",
+        metadata=told(
+            "Of balance --watch: how long an instance stays where it has been moved to, by anybody.", alias="cooldown"
+        ),
     )
-    max_moves: Annotated[int, Strict(), Field(ge=1, le=100_000)] | None = Field(
-        default=None, description="No more moves than this, in each round with --watch; by default no limit."
+    max_moves: Annotated[int, Whole(1, 100_000)] | None = field(
+        default=None, metadata=told("No more moves than this, in each round with --watch; by default no limit.")
     )
-    quiet: tuple[Annotated[str, AfterValidator(parse_hours)], ...] = Field(
+    quiet: tuple[Annotated[str, Checked(parse_hours)], ...] = field(
         default=(),
-        description="Of balance --watch: parts of the day, local time, in which nothing is moved: 08:00-18:00.",
+        metadata=told("Of balance --watch: parts of the day, local time, in which nothing is moved: 08:00-18:00."),
     )

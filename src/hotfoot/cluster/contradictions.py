@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
-
+from hotfoot.cluster.keys import Section
 from hotfoot.cluster.model import (
     BUILT_IN_POLICIES,
     Cluster,
@@ -19,9 +18,10 @@ from hotfoot.cluster.model import (
 )
 from hotfoot.cluster.rule import Rule
 from hotfoot.cluster.sentences import place_name
+from hotfoot.cluster.validation import NotValid, part_from
 from hotfoot.cluster.yaml_lines import Document, Mistake
 
-_Section = TypeVar("_Section", bound=BaseModel)
+_Section = TypeVar("_Section", bound=Section)
 
 
 def contradictions(document: Document, cluster: Cluster | None) -> Iterator[Mistake]:
@@ -315,8 +315,8 @@ def _address(raw: object) -> str | None:
 
 def _valid(model: type[_Section], raw: Any) -> _Section | None:
     try:
-        return model.model_validate(raw)
-    except ValidationError:
+        return part_from(model, raw)
+    except NotValid:
         return None
 
 

@@ -1,9 +1,10 @@
 """A rule over instances, as the cluster file declares it."""
 
 import re
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
+from hotfoot.cluster.keys import Checked, Number, Section, Whole, told
 
 RuleKind = Literal["together", "apart", "only-on", "not-on", "spread", "near"]
 """As in docs/snapshot.md."""
@@ -15,25 +16,22 @@ def _name(text: str) -> str:
     return text
 
 
-_Name = Annotated[str, AfterValidator(_name)]
+_Name = Annotated[str, Checked(_name)]
 
 
-class Rule(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Rule(Section):
     """Which instances belong on one host, or must not be on one; respected by all that plans for whole hosts."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-    name: _Name = Field(description="Name of the rule.")
-    kind: RuleKind = Field(description="What it wants; docs/snapshot.md explains each kind.")
-    instances: Annotated[tuple[_Name, ...], Field(min_length=1)] = Field(
-        description="Names or UUIDs; one that is not there does not count."
+    name: _Name = field(metadata=told("Name of the rule."))
+    kind: RuleKind = field(metadata=told("What it wants; docs/snapshot.md explains each kind."))
+    instances: tuple[_Name, ...] = field(
+        metadata=told("Names or UUIDs; one that is not there does not count.", min_length=1)
     )
-    hosts: tuple[_Name, ...] = Field(default=(), description="Hosts of this file: of only-on and not-on.")
-    near: tuple[_Name, ...] = Field(default=(), description="Instances to whose zones the others belong: of near.")
-    zones: Annotated[int, Strict(), Field(ge=1, le=1000)] = Field(
-        default=1, description="Over so many zones at least: of spread."
-    )
-    hard: bool = Field(default=True, description="Whether no move may break it.")
-    weight: Annotated[float, Field(ge=0.001, le=1_000_000)] = Field(
-        default=1.0, description="What a breach of a rule that is not hard costs."
+    hosts: tuple[_Name, ...] = field(default=(), metadata=told("Hosts of this file: of only-on and not-on."))
+    near: tuple[_Name, ...] = field(default=(), metadata=told("Instances to whose zones the others belong: of near."))
+    zones: Annotated[int, Whole(1, 1000)] = field(default=1, metadata=told("Over so many zones at least: of spread."))
+    hard: bool = field(default=True, metadata=told("Whether no move may break it."))
+    weight: Annotated[float, Number(0.001, 1_000_000)] = field(
+        default=1.0, metadata=told("What a breach of a rule that is not hard costs.")
     )

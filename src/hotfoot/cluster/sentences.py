@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import Field, fields
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from hotfoot.cluster.keys import Section
 from hotfoot.cluster.yaml_lines import Document, Location, Mistake
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
     from pydantic_core import ErrorDetails
 
 _LISTS = {"list_type", "tuple_type"}
-_GROUPS = {"model_type", "model_attributes_type", "dict_type"}
+_GROUPS = {"dataclass_type", "dict_type"}
 
 
-def mistake_of(error: ErrorDetails, document: Document, model: type[BaseModel]) -> Mistake:
+def mistake_of(error: ErrorDetails, document: Document, part: type[Section]) -> Mistake:
     """Turn one entry of ``ValidationError.errors()`` into a sentence about a line."""
     location: Location = error["loc"]
     kind, context = error["type"], error.get("ctx", {})
@@ -24,8 +25,8 @@ def mistake_of(error: ErrorDetails, document: Document, model: type[BaseModel]) 
         whole = f"{place_name(document, around)} lacks" if around else "the file lacks"
         return Mistake(document.line(around), f'{whole} the key "{location[-1]}"')
     line, name = document.line(location), place_name(document, location)
-    if kind == "extra_forbidden":
-        return Mistake(line, _unknown_key(document, location, _keys_at(model, location[:-1])))
+    if kind == "unexpected_keyword_argument":
+        return Mistake(line, _unknown_key(document, location, _keys_at(part, location[:-1])))
     return Mistake(line, f"{name} {_demand(kind, context, error['input'])}")
 
 
@@ -93,12 +94,14 @@ def _unknown_key(document: Document, location: Location, keys: list[str]) -> str
     return f'{f"{around}: " if around else ""}unknown key "{location[-1]}"; {hint}'
 
 
-def _keys_at(model: type[BaseModel], location: Location) -> list[str]:
+def _keys_at(part: Any, location: Location) -> list[str]:
     """Keys that the section at this location knows, in the file's spelling."""
-    for part in location:
-        if isinstance(part, int):
-            continue
-        fields = {field.alias or name: field for name, field in model.model_fields.items()}
-        annotation: Any = fields[part].annotation
-        model = getattr(annotation, "__args__", (annotation,))[0]
-    return [field.alias or name for name, field in model.model_fields.items()]
+    for key in location:
+        if not isinstance(key, int):
+            annotation = next(each.type for each in fields(part) if _spelling(each) == key)
+            part = getattr(annotation, "__args__", (annotation,))[0]
+    return [_spelling(each) for each in fields(part)]
+
+
+def _spelling(key: Field[Any]) -> str:
+    return str(key.metadata.get("alias", key.name))

@@ -10,10 +10,8 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, Strict, ValidationInfo
-from pydantic.json_schema import WithJsonSchema
-
 from hotfoot.cluster.duration import DURATION_EXAMPLES, DURATION_PATTERN, parse_duration_ms
+from hotfoot.cluster.keys import Checked, Read, Whole
 from hotfoot.cluster.rate import RATE_EXAMPLES, RATE_PATTERN, parse_rate
 
 # Underscores: not in RFC 1123, yet in many a data centre.
@@ -79,8 +77,8 @@ def _ip(text: str) -> str:
         raise ValueError(f'must be an IP address or a network, not "{text}"') from None
 
 
-def _path(value: object, info: ValidationInfo) -> object:
-    """Resolve ``~`` and what is relative to the cluster file's folder (validation context ``folder``)."""
+def _path(value: object, folder: Path | None) -> object:
+    """Resolve ``~`` and what is relative to the cluster file's folder."""
     if not isinstance(value, str):
         if isinstance(value, Path):
             return value
@@ -91,7 +89,6 @@ def _path(value: object, info: ValidationInfo) -> object:
         path = Path(value).expanduser()
     except RuntimeError:
         raise ValueError(f'begins with "~" of a user whom this machine does not know: "{value}"') from None
-    folder: Path | None = (info.context or {}).get("folder")
     return folder / path if folder is not None else path
 
 
@@ -140,7 +137,7 @@ def _fence_word(text: str) -> str:
     return text
 
 
-def _bandwidth(value: object) -> object:
+def _bandwidth(value: object, _folder: Path | None) -> object:
     if isinstance(value, bool) or not isinstance(value, str):
         raise ValueError(f"must be a rate with its unit, such as {' or '.join(RATE_EXAMPLES)}")
     rate = parse_rate(value)
@@ -156,29 +153,25 @@ def duration_text(value: object) -> str:
     return value
 
 
-def _duration(value: object) -> object:
+def _duration(value: object, _folder: Path | None) -> object:
     return parse_duration_ms(duration_text(value))
 
 
-Name = Annotated[str, AfterValidator(_name)]
-DURATION_AS_TEXT = WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": list(DURATION_EXAMPLES)})
-Duration = Annotated[int, BeforeValidator(_duration), DURATION_AS_TEXT]
-Address = Annotated[str, AfterValidator(_address)]
-LocalPath = Annotated[Path, BeforeValidator(_path)]
-ChapUser = Annotated[str, AfterValidator(_chap_user)]
-Port = Annotated[int, Strict(), Field(ge=1, le=65535)]
-Rate = Annotated[
-    int,
-    BeforeValidator(_bandwidth),
-    WithJsonSchema({"type": "string", "pattern": RATE_PATTERN, "examples": list(RATE_EXAMPLES)}),
-]
-User = Annotated[str, AfterValidator(_user)]
-CloudName = Annotated[str, AfterValidator(_cloud)]
-Network = Annotated[str, AfterValidator(_network)]
-Source = Annotated[str, AfterValidator(_source)]
-HostPath = Annotated[str, AfterValidator(_host_path)]
-MountSource = Annotated[str, AfterValidator(_mount_source)]
-Uuid = Annotated[str, AfterValidator(_uuid)]
-Portal = Annotated[str, AfterValidator(_portal)]
-Target = Annotated[str, AfterValidator(_target)]
-FenceWord = Annotated[str, AfterValidator(_fence_word)]
+Name = Annotated[str, Checked(_name)]
+DURATION_AS_TEXT = {"type": "string", "pattern": DURATION_PATTERN, "examples": list(DURATION_EXAMPLES)}
+Duration = Annotated[int, Read(_duration, DURATION_AS_TEXT)]
+Address = Annotated[str, Checked(_address)]
+LocalPath = Annotated[Path, Read(_path)]
+ChapUser = Annotated[str, Checked(_chap_user)]
+Port = Annotated[int, Whole(1, 65535)]
+Rate = Annotated[int, Read(_bandwidth, {"type": "string", "pattern": RATE_PATTERN, "examples": list(RATE_EXAMPLES)})]
+User = Annotated[str, Checked(_user)]
+CloudName = Annotated[str, Checked(_cloud)]
+Network = Annotated[str, Checked(_network)]
+Source = Annotated[str, Checked(_source)]
+HostPath = Annotated[str, Checked(_host_path)]
+MountSource = Annotated[str, Checked(_mount_source)]
+Uuid = Annotated[str, Checked(_uuid)]
+Portal = Annotated[str, Checked(_portal)]
+Target = Annotated[str, Checked(_target)]
+FenceWord = Annotated[str, Checked(_fence_word)]
