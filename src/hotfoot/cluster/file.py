@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hotfoot.cluster.judge import judge
+from hotfoot.cluster.journal_url import has_password
+from hotfoot.cluster.judged import keep, recall
 from hotfoot.cluster.model import Cluster
+from hotfoot.cluster.named_files import wrong_files
 from hotfoot.cluster.yaml_lines import Mistake
 from hotfoot.errors import ExitStatus, HotfootError
 
@@ -30,9 +32,16 @@ def load(path: Path | None, cwd: Path, *, certificates: bool = True) -> Cluster:
     shown_path = path if path is not None else Path(DEFAULT_NAME)
     real_path = cwd / shown_path.expanduser()
     text = _read(real_path, shown_path)
+    judged = recall(real_path, text)
+    if judged is not None and not any(wrong_files(judged, certificates=certificates)):
+        return judged
+    from hotfoot.cluster.judge import judge
+
     cluster, mistakes = judge(text, real_path, certificates=certificates)
     if cluster is None or mistakes:
         raise _refusal(shown_path, mistakes)
+    if cluster.journal.url is None or not has_password(cluster.journal.url):  # no second place for a password
+        keep(real_path, text, cluster)
     return cluster
 
 
