@@ -36,7 +36,7 @@ def rack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestLab]:
 @pytest.fixture
 def apart(rack: TestLab) -> Iterator[TestLab]:
     """Holds every test to the rule, and to whole instances, afterwards: in all that was moved, move by move."""
-    at = where(rack)
+    at = rack.places()
     known = {record["id"] for record in json.loads(rack.run("history", "--json").out)}
     yield rack
     moved = [record for record in json.loads(rack.run("history", "--json").out) if record["id"] not in known]
@@ -44,13 +44,9 @@ def apart(rack: TestLab) -> Iterator[TestLab]:
         assert record["outcome"] == "completed", record
         at[record["instance"]] = record["destination"]
         assert at["vm1"] != at["vm2"]
-    assert at == where(rack)
+    assert at == rack.places()
     found = rack.lab("verify", "--json").json["instances"]
     assert {each["instance"] for each in found if each["whole"] and each["pages"] and each["blocks"]} == {*INSTANCES}
-
-
-def where(lab: TestLab) -> dict[str, str]:
-    return {each["name"]: each["host"] for each in lab.lab("status", "--json").json["instances"]}
 
 
 def moves(told: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -76,7 +72,7 @@ def test_a_plan_is_kept_carried_out_later_and_refused_once_the_world_differs(apa
     said = apart.run("plan", "run", str(kept), "--yes", "--json")
     assert said.status == 0, said.out + said.err
     assert [(move["instance"], move["state"]) for move in said.json["moves"]] == [("vm3", "done")]
-    assert where(apart) == {"vm1": "n1", "vm2": "n2", "vm3": "n1", "vm4": "n1"}
+    assert apart.places() == {"vm1": "n1", "vm2": "n2", "vm3": "n1", "vm4": "n1"}
     again = apart.run("plan", "run", str(kept), "--yes")
     assert again.status == 3
     assert "move 1, vm3 from n3 to n1: vm3 is on n1" in again.err
@@ -106,7 +102,7 @@ def test_a_watch_waits_evens_out_rests_and_ends_with_ctrl_c(apart: TestLab) -> N
     assert acts["plan"]["status"] == 0
     assert len(acts["moves"]) == 1
     assert [each["moves"] for each in (seen[0], *seen[2:])] == [[], [], []]
-    assert sorted(where(apart).values()) == ["n1", "n1", "n2", "n3"]
+    assert sorted(filter(None, apart.places().values())) == ["n1", "n1", "n2", "n3"]
     shown = apart.run("plan", "show", "--json").json
     assert (shown["id"], shown["verb"], shown["state"]) == (acts["plan"]["id"], "balance", "ended")
 

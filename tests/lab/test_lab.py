@@ -119,7 +119,7 @@ def test_a_restarted_instance_cannot_pass_for_one_that_ran_on(lab: TestLab) -> N
         host = lab.where("restarted")
         assert host
         lab.on(host, "virsh", "-q", "reset", "restarted")
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         said = hotfoot("lab", "verify", "restarted", "--name", lab.name)
         while "does not answer" in said.out and time.monotonic() < deadline:
             said = hotfoot("lab", "verify", "restarted", "--name", lab.name)
