@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.lab.command import hotfoot
-from tests.lab.labs import TestLab, bring_up
+from tests.lab.labs import TestLab, raised
 from tests.lab.tree import differences, tree
 
 from hotfoot.cluster import load
@@ -37,19 +36,14 @@ for port in map(int, sys.argv[2:]):
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestLab]:
+def pair(state: Path) -> Iterator[TestLab]:
     """Two hosts whose cluster file names a controller that is not this machine, and a third that is a stranger."""
-    monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-    hotfoot("lab", "down", "--name", "fw")
-    lab = bring_up("fw", "--hosts", "3", "--instances", "0", "--storage", "none")
-    lines = lab.cluster.read_text().splitlines()
-    kept = [line for line in lines if f"name: {STRANGER}," not in line]
-    cluster = lab.cluster.with_name("closed.yaml")
-    cluster.write_text("\n".join([*kept, "controllers: [192.0.2.9]"]) + "\n")
-    yield TestLab(lab.name, cluster, lab.hosts)
-    hotfoot("lab", "down", "--name", "fw")
-    monkeypatch.undo()
+    with raised("fw", "--hosts", "3", "--instances", "0", "--storage", "none") as lab:
+        lines = lab.cluster.read_text().splitlines()
+        kept = [line for line in lines if f"name: {STRANGER}," not in line]
+        cluster = lab.cluster.with_name("closed.yaml")
+        cluster.write_text("\n".join([*kept, "controllers: [192.0.2.9]"]) + "\n")
+        yield TestLab(lab.name, cluster, lab.hosts)
 
 
 def seen(lab: TestLab, source: str, destination: str, *ports: int) -> list[str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from tests.lab.command import hotfoot
-from tests.lab.labs import TestLab, bring_up
+from tests.lab.labs import TestLab, raised
 
 from hotfoot.lab import storage
 
@@ -14,16 +14,12 @@ LACKS = "it lacks avx2, bmi1, bmi2, fma and movbe"
 
 
 @pytest.fixture(scope="module")
-def unlike(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestLab]:
+def unlike(state: Path) -> Iterator[TestLab]:
     """Two hosts, and an instance that has the whole CPU of the first."""
     if reason := storage.obstacle("glusterfs"):
         pytest.skip(reason)
-    monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-    hotfoot("lab", "down", "--name", "unlike")
-    yield bring_up("unlike", "--hosts", "2", "--instances", "1", "--memory", "128", "--cpu-differs")
-    hotfoot("lab", "down", "--name", "unlike")
-    monkeypatch.undo()
+    with raised("unlike", "--hosts", "2", "--instances", "1", "--memory", "128", "--cpu-differs") as lab:
+        yield lab
 
 
 def codes(lab: TestLab, *words: str) -> dict[str, str]:

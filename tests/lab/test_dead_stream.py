@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from tests.lab.command import finish, hotfoot
-from tests.lab.labs import TestLab, bring_up
+from tests.lab.command import finish
+from tests.lab.labs import TestLab, raised
 
 from hotfoot.lab import store, witness
 from hotfoot.lab.command import LabError, run
@@ -21,9 +21,8 @@ DROP = "nft add rule inet dead in tcp dport 49152-49215 drop"
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[TestLab]:
-    hotfoot("lab", "down", "--name", "dead")
-    yield bring_up("dead", "--hosts", "2", "--instances", "1", "--memory", "128")
-    hotfoot("lab", "down", "--name", "dead")
+    with raised("dead", "--hosts", "2", "--instances", "1", "--memory", "128") as lab:
+        yield lab
 
 
 def on(lab: TestLab, host: str, *words: str) -> str:

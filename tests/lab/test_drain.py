@@ -11,8 +11,8 @@ from subprocess import Popen
 from typing import Any
 
 import pytest
-from tests.lab.command import finish, hotfoot
-from tests.lab.labs import TestLab, bring_up
+from tests.lab.command import finish
+from tests.lab.labs import TestLab, raised
 
 NAME = "fleet"
 SLOW, FAST = "40mbit", "1gbit"
@@ -22,17 +22,12 @@ INSTANCES = tuple(f"vm{number}" for number in range(1, 7))
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestLab]:
     """Three hosts with two small busy instances each, and a journal of their own."""
-    hotfoot("lab", "down", "--name", NAME)
     with pytest.MonkeyPatch.context() as patched:
         folder: Path = tmp_path_factory.mktemp("fleet")
         patched.setenv("HOTFOOT_JOURNAL", f"sqlite:///{folder}/journal.sqlite3")
         small = ("--memory", "96", "--rate", "8", "--area", "16")
-        yield bring_up(NAME, "--hosts", "3", "--instances", str(len(INSTANCES)), *small)
-    hotfoot("lab", "down", "--name", NAME)
-
-
-def where(lab: TestLab) -> dict[str, str]:
-    return {each["name"]: each["host"] for each in lab.lab("status", "--json").json["instances"]}
+        with raised(NAME, "--hosts", "3", "--instances", str(len(INSTANCES)), *small) as lab:
+            yield lab
 
 
 def check_whole(lab: TestLab) -> None:
@@ -73,7 +68,7 @@ def test_a_drained_host_is_empty_and_out_of_placement_though_a_move_failed(fleet
     assert [each["state"] for each in tries] == ["failed", "done"]
     assert len({each["destination"] for each in tries}) == 2
     assert said.json["stays"] == {}
-    assert "n1" not in where(fleet).values()
+    assert "n1" not in fleet.places().values()
     check_whole(fleet)
     hosts = {host["name"]: host for host in fleet.run("hosts", "--json").json["hosts"]}
     assert "drain" in hosts["n1"]["out_of_placement"]["why"]
@@ -96,7 +91,7 @@ def test_killed_in_the_middle_a_drain_is_taken_up_and_loses_nothing(fleet: TestL
     fleet.lab("shape", "n2", FAST)
     said = fleet.run("plan", "resume", "--json")
     assert said.status == 0, said.out + said.err
-    assert set(where(fleet).values()) == {"n3"}
+    assert set(fleet.places().values()) == {"n3"}
     done = [move["instance"] for move in said.json["moves"] if move["state"] == "done"]
     assert len(done) == len(set(done))
     assert all(record["outcome"] for record in json.loads(fleet.run("history", "--json").out))
@@ -116,7 +111,7 @@ def test_a_restore_is_cancelled_in_the_middle_and_the_next_brings_the_rest_home(
     again = fleet.run("restore", "n1", "n2", "--yes", "--json")
     assert again.status == 0, again.out + again.err
     homes = {"n1": ("vm1", "vm4"), "n2": ("vm2", "vm5"), "n3": ("vm3", "vm6")}
-    assert where(fleet) == {instance: host for host, instances in homes.items() for instance in instances}
+    assert fleet.places() == {instance: host for host, instances in homes.items() for instance in instances}
     check_whole(fleet)
     assert all(host["out_of_placement"] is None for host in fleet.run("hosts", "--json").json["hosts"])
     even = fleet.run("balance", "--yes", "--json")

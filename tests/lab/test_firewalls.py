@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from tests.lab.command import hotfoot
-from tests.lab.labs import TestLab, bring_up
+from tests.lab.labs import TestLab, raised
 
 pytestmark = pytest.mark.matrix
 CLOSED = {
@@ -30,17 +30,13 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def closed(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestLab]:
+def closed(kind: str, state: Path) -> Iterator[TestLab]:
     """Two hosts behind a firewall, and a third that their cluster file does not name: a stranger."""
-    hotfoot("lab", "down", "--name", NAME)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-        lab = bring_up(NAME, "--hosts", "3", "--instances", "1", "--storage", "none", "--firewall", kind)
+    with raised(NAME, "--hosts", "3", "--instances", "1", "--storage", "none", "--firewall", kind) as lab:
         cluster = lab.cluster.with_name("two.yaml")
         kept = [line for line in lab.cluster.read_text().splitlines() if f"name: {STRANGER}," not in line]
         cluster.write_text("\n".join(kept) + "\n")
         yield TestLab(lab.name, cluster, tuple(host for host in lab.hosts if host != STRANGER))
-    hotfoot("lab", "down", "--name", NAME)
 
 
 def codes(lab: TestLab) -> set[str]:

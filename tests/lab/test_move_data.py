@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from tests.lab.command import Said, finish, hotfoot
-from tests.lab.labs import TestLab, bring_up
+from tests.lab.command import Said, finish
+from tests.lab.labs import TestLab, raised
 
 from hotfoot.lab import storage
 
@@ -40,15 +41,11 @@ exit 1"""
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestLab]:
+def stored(state: Path) -> Iterator[TestLab]:
     if reason := storage.obstacle("glusterfs"):
         pytest.skip(reason)
-    monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-    hotfoot("lab", "down", "--name", NAME)
-    yield bring_up(NAME, "--hosts", "2", "--instances", "0")
-    hotfoot("lab", "down", "--name", NAME)
-    monkeypatch.undo()
+    with raised(NAME, "--hosts", "2", "--instances", "0") as lab:
+        yield lab
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.lab.command import finish, hotfoot
-from tests.lab.labs import TestLab, bring_up
+from tests.lab.command import finish
+from tests.lab.labs import TestLab, raised
 
 
 def other_host(lab: TestLab, instance: str) -> str:
@@ -114,10 +114,9 @@ def test_memory_travels_over_the_declared_network(lab: TestLab, tmp_path: Path) 
 
 @pytest.fixture(scope="module")
 def tcp_lab() -> Iterator[TestLab]:
-    hotfoot("lab", "down", "--name", "tcp")
     options = ("--hosts", "2", "--instances", "1", "--transport", "tcp", "--storage", "none", "--rate", "20")
-    yield bring_up("tcp", *options)
-    hotfoot("lab", "down", "--name", "tcp")
+    with raised("tcp", *options) as lab:
+        yield lab
 
 
 def test_plain_tcp_moves_too(tcp_lab: TestLab) -> None:

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
-from tests.lab.command import environment, hotfoot
-from tests.lab.labs import TestLab, bring_up
+from tests.lab.command import environment
+from tests.lab.labs import TestLab, raised
 
 from hotfoot.cluster import Cluster, file
 from hotfoot.lab import storage
@@ -32,9 +32,8 @@ def lab() -> Iterator[TestLab]:
     """Three ready hosts without instances; the migration user is root."""
     if reason := storage.obstacle("glusterfs"):
         pytest.skip(reason)
-    hotfoot("lab", "down", "--name", "proofs")
-    yield bring_up("proofs", "--hosts", "3", "--instances", "0")
-    hotfoot("lab", "down", "--name", "proofs")
+    with raised("proofs", "--hosts", "3", "--instances", "0") as lab:
+        yield lab
 
 
 def cluster_of(lab: TestLab) -> Cluster:

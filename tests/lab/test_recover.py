@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from tests.lab.command import Said, hotfoot
-from tests.lab.labs import TestLab, bring_up
+from tests.lab.command import Said
+from tests.lab.labs import TestLab, raised
 
 from hotfoot.lab import faults, network, store, witness
 from hotfoot.lab.command import LabError, run
@@ -26,9 +26,8 @@ REACH_S, END_S = 90.0, 240.0
 
 @pytest.fixture(scope="module")
 def san_lab() -> Iterator[TestLab]:
-    hotfoot("lab", "down", "--name", "rec")
-    yield bring_up("rec", "--hosts", "2", "--instances", "1", "--memory", "128", "--storage", "iscsi")
-    hotfoot("lab", "down", "--name", "rec")
+    with raised("rec", "--hosts", "2", "--instances", "1", "--memory", "128", "--storage", "iscsi") as lab:
+        yield lab
 
 
 class Split:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.lab.command import hotfoot
-from tests.lab.labs import TestLab, bring_up
+from tests.lab.labs import TestLab, raised
 
 MOVES = 20
 RINGS = [("tls", "glusterfs"), ("ssh", "none")]
@@ -21,10 +20,9 @@ PARAMS = [*RINGS, *(pytest.param(pair, marks=pytest.mark.matrix) for pair in CRO
 def ring(request: pytest.FixtureRequest) -> Iterator[tuple[TestLab, str]]:
     """A lab whose one instance rewrites 20 MiB of memory each second, and how its storage is moved."""
     transport, storage = request.param
-    hotfoot("lab", "down", "--name", "ring")
     options = ("--hosts", "3", "--instances", "1", "--transport", transport, "--storage", storage)
-    yield bring_up("ring", *options, "--rate", "20", "--area", "64"), storage
-    hotfoot("lab", "down", "--name", "ring")
+    with raised("ring", *options, "--rate", "20", "--area", "64") as lab:
+        yield lab, storage
 
 
 def test_a_busy_instance_goes_round_and_stays_whole(ring: tuple[TestLab, str]) -> None:
