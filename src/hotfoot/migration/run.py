@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import Protocol
 
 from hotfoot.cloud.protocol import NO_WAY_BACK, Cloud, MoveEnded
 from hotfoot.errors import ExitStatus, HotfootError
@@ -36,6 +37,16 @@ PROOF_PATIENCE_S = 15.0
 PROOF_AGAIN_S = 0.3
 
 
+class Steers(Protocol):
+    """What decides during a migration, as ``Steering`` does."""
+
+    def step(self, sample: JobSample) -> tuple[Action, ...]:
+        """Return what is to be done now, mostly nothing."""
+
+    def refused(self, action: Action) -> None:
+        """Learn that the hypervisor would not carry an action out."""
+
+
 class Run:
     """One migration. ``execute`` once; ``request_abort`` at any time from the event loop.
 
@@ -51,20 +62,18 @@ class Run:
         on_sample: Callable[[JobSample], None],
         on_action: Callable[[Action], None],
         say: Callable[[str], None],
+        steering: Steers | None = None,
     ) -> None:
-        """``say`` is given what the operator has to read while it is waited for two halves to become one."""
+        """``say`` is given what the operator has to read while it is waited for two halves to become one.
+
+        Without ``steering`` it is that of the order's policy.
+        """
         self._cloud = cloud
         self._order = order
         self._instance = verdict.instance
         self._watch = OutageWatch(seat.address, seat.method) if seat else None
         self._on_sample, self._on_action, self._say = on_sample, on_action, say
-        policy = order.options.policy
-        means = Means(
-            post_copy=order.post_copy,
-            throttle=order.throttle is not None,
-            compressed=order.options.compression is not None,
-        )
-        self._steering = Steering(policy, means)
+        self._steering = steering or steering_of(order)
         self._actions: list[Action] = []
         self._post_copy = False
         self._rejoined = False
@@ -309,6 +318,16 @@ class Run:
             actions=tuple(self._actions),
             only_cold=ended is not None and ended.only_cold,
         )
+
+
+def steering_of(order: Order) -> Steering:
+    """Return what steers by an order's own policy, with the means that were settled for it."""
+    means = Means(
+        post_copy=order.post_copy,
+        throttle=order.throttle is not None,
+        compressed=order.options.compression is not None,
+    )
+    return Steering(order.options.policy, means)
 
 
 def conclude(
