@@ -7,7 +7,7 @@ UV_VERSION := 0.13.8
 UV := .uv/bin/uv
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo --preserve-env=HOTFOOT_CACHE,HOTFOOT_RUN,HOTFOOT_FAULT_TABLE,CI,TERM")
 
-.PHONY: setup demo test lint unit lab-tests slow-tests fault-matrix bench bench-virsh bench-facts bench-openstack bench-judge bench-steering bench-forecast bench-placement bench-placement-size bench-soak clean packages lock
+.PHONY: setup demo test lint unit lab-tests slow-tests fault-matrix bench bench-virsh bench-facts bench-openstack bench-judge bench-steering bench-steering-lab bench-forecast bench-placement bench-placement-size bench-soak clean packages lock
 
 setup: .venv/.installed
 
@@ -73,6 +73,9 @@ bench-judge: setup
 # Makes .venv-bench with Nova in it, the first time.
 bench-steering: setup
 	@.venv/bin/python benchmarks/steering.py $(ARGS)
+
+bench-steering-lab: setup
+	@$(SUDO) .venv/bin/python benchmarks/steering_in_lab.py $(ARGS)
 
 bench-forecast: setup
 	@$(SUDO) .venv/bin/python benchmarks/forecast_accuracy.py $(ARGS)

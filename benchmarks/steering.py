@@ -29,6 +29,8 @@ from benchmarks.contenders import (
     OVirt,
     Schedule,
 )
+from benchmarks.nova_environment import python_with_nova
+from benchmarks.steering_figures import MOST_OF_BEST, MOST_OF_NOVA, NOVA, SAME_DOWNTIME
 from benchmarks.workloads import Workload, as_json, draw
 
 from hotfoot.migration.action import ActionKind
@@ -36,16 +38,10 @@ from hotfoot.migration.policy import BUILT_IN, QEMU_DOWNTIME_MS
 from hotfoot.migration.simulator import SimulatedEnd, simulate
 from hotfoot.migration.steering import Means, Steering
 
-ROOT = Path(__file__).resolve().parent.parent
-NOVA, NOVA_POST_COPY = "Nova", "Nova, post-copy at its timeout"
-MOST_OF_NOVA, MOST_OF_BEST = 0.5, 1.05
-"""Time to completion: of Nova's where a guest does not converge by itself, of the best of all where it does."""
-SAME_DOWNTIME = 1.1
+NOVA_POST_COPY = "Nova, post-copy at its timeout"
 PATIENT_MS = 1_800_000
 """A guest that QEMU's own limit has not moved within half an hour does not converge by itself."""
 _RESULT = Path(__file__).resolve().parent / "results" / "steering.json"
-_VENV = ROOT / ".venv-bench"
-_NOVA = ["nova==34.0.0"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,12 +123,8 @@ CONTENDERS: Mapping[str, Callable[[Workload], End]] = {
 
 
 def nova_ends(workloads: Sequence[Workload]) -> dict[str, list[End]]:
-    """Run Nova's functions in their own environment, which is made when it is missing."""
-    python = _VENV / "bin" / "python"
-    if not (_VENV / ".installed").exists():
-        subprocess.run([sys.executable, "-m", "venv", str(_VENV)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "-qq", *_NOVA], check=True)
-        (_VENV / ".installed").touch()
+    """Run Nova's functions in their own environment."""
+    python = python_with_nova()
     script = str(Path(__file__).with_name("nova_in_simulator.py"))
     told = json.dumps([as_json(workload) for workload in workloads])
     done = subprocess.run([str(python), script], input=told, capture_output=True, text=True, check=True)
