@@ -112,7 +112,8 @@ def test_nothing_is_run_that_stands_in_what_was_kept(file: Path, tmp_path: Path)
 def test_what_others_may_write_is_not_looked_into(file: Path) -> None:
     load(file, Path.cwd())
     (place,) = kept()
-    assert place.stat().st_mode & 0o777 == 0o600
+    modes = [each.stat().st_mode & 0o777 for each in (place, place.parent, state_folder())]
+    assert modes == [0o600, 0o700, 0o700]  # the journal comes to lie there too
     place.chmod(0o666)
     assert heavy_modules_of_loading(file) == "['pydantic', 'ruamel.yaml']"
 

@@ -50,7 +50,8 @@ def keep(path: Path, text: str, cluster: Cluster) -> None:
     """Keep what the file declares; where that cannot be, the next command judges it again."""
     with suppress(OSError, RuntimeError):  # such as a user without a home
         kept = _place(path)
-        kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (kept.parent.parent, kept.parent):  # parents would be made for all to read
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(prefix=f".{kept.name}.", dir=kept.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
