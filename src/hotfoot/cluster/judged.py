@@ -68,6 +68,7 @@ def _place(path: Path) -> Path:
 
 def _mark(text: str) -> str:
     """Return what changes with all that the judgement depends on: text, home, code."""
-    code = sorted((entry.name, entry.stat().st_mtime_ns) for entry in os.scandir(Path(__file__).parent))
+    here = Path(__file__).parent
+    code = sorted((file.name, file.stat().st_mtime_ns) for file in here.glob("*.py"))
     about = repr((text, os.path.expanduser("~"), __version__, sys.version_info, code))
     return hashlib.sha256(about.encode()).hexdigest()
