@@ -80,23 +80,25 @@ def bench_lab() -> Iterator[BenchLab]:
 
 
 @contextmanager
-def raised_lab(options: Sequence[str]) -> Iterator[dict[str, Any]]:
+def raised_lab(options: Sequence[str], name: str = NAME) -> Iterator[dict[str, Any]]:
     """Bring a lab up by other options of `hotfoot lab up`; yields what it said as JSON, and removes it."""
-    argv = [HOTFOOT, "lab", "up", "--name", NAME, "--json", *options]
+    argv = [HOTFOOT, "lab", "up", "--name", name, "--json", *options]
     up = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     try:
         text, _ = up.communicate()
     except BaseException:
         up.kill()
         up.communicate()
-        _down()
+        _down(name)
         raise
     if up.returncode != 0:
-        raise HotfootError("The benchmark's lab did not come up; `hotfoot lab down --name bench` removes an older one.")
+        raise HotfootError(
+            f"The benchmark's lab did not come up; `hotfoot lab down --name {name}` removes an older one."
+        )
     try:
         yield json.loads(text)
     finally:
-        _down()
+        _down(name)
 
 
 def _lab(told: dict[str, Any]) -> BenchLab:
@@ -110,9 +112,9 @@ def _lab(told: dict[str, Any]) -> BenchLab:
     )
 
 
-def _down() -> None:
+def _down(name: str) -> None:
     # Another Ctrl-C must not leave half a lab; the command inherits that it is ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         with suppress(ValueError):
             signal.signal(number, signal.SIG_IGN)
-    subprocess.run([HOTFOOT, "lab", "down", "--name", NAME], stdout=sys.stderr, check=False)
+    subprocess.run([HOTFOOT, "lab", "down", "--name", name], stdout=sys.stderr, check=False)

@@ -1,6 +1,6 @@
 """Moves in a row with faults: every instance whole, nowhere twice, and every report true.
 
-Brings a lab of its own up (`bench`: three hosts, two busy instances), lets `hotfoot soak` move them, and removes it.
+Brings a lab of its own up (`soak`: three hosts, two busy instances), lets `hotfoot soak` move them, and removes it.
 It keeps what that told in benchmarks/results/soak.json. Exit status 0: nothing was lost, doubled or wrongly told in all
 moves that were asked; 1: something was; 2: the lab did not come up; 130: stopped.
 """
@@ -18,11 +18,12 @@ from typing import Any, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.bench_lab import HOTFOOT, NAME, raised_lab
+from benchmarks.bench_lab import HOTFOOT, raised_lab
 from benchmarks.machine_description import machine_description
 
 from hotfoot.errors import HotfootError
 
+_NAME = "soak"
 _RESULT = Path(__file__).resolve().parent / "results" / "soak.json"
 _UP = ("--hosts", "3", "--instances", "2", "--rate", "20", "--area", "64", "--transport", "tls")
 
@@ -36,7 +37,7 @@ def main() -> int:
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        with raised_lab(_UP) as told:
+        with raised_lab(_UP, _NAME) as told:
             return _soak(asked, told)
     except HotfootError as error:
         print(f"bench: {error}", file=sys.stderr)
@@ -48,13 +49,13 @@ def main() -> int:
 def _soak(asked: argparse.Namespace, told: dict[str, Any]) -> int:
     cluster_file = Path(told["cluster_file"])
     version = subprocess.run(
-        [HOTFOOT, "lab", "exec", "--name", NAME, "n1", "--", "virsh", "version"],
+        [HOTFOOT, "lab", "exec", "--name", _NAME, "n1", "--", "virsh", "version"],
         stdout=subprocess.PIPE,
         text=True,
         check=False,
     )
     machine = machine_description(told["accelerator"], told["storage"], version.stdout)
-    words = ["soak", "--name", NAME, "--moves", str(asked.moves), "--seed", str(asked.seed), "--faults", asked.faults]
+    words = ["soak", "--name", _NAME, "--moves", str(asked.moves), "--seed", str(asked.seed), "--faults", asked.faults]
     journal = f"sqlite:///{cluster_file.parent}/journal.sqlite3"
     ended = subprocess.run(
         [HOTFOOT, *words, "--keep-going", "--json"],
