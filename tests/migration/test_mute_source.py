@@ -10,11 +10,13 @@ from typing import cast
 import pytest
 
 from hotfoot.cloud.protocol import Cloud, MoveEnded
+from hotfoot.errors import ExitStatus
 from hotfoot.inventory import Instance, InstanceState
+from hotfoot.migration import rejoin
 from hotfoot.migration import run as running
 from hotfoot.migration.options import MigrationOptions, Mode, Order
 from hotfoot.migration.preflight import Verdict
-from hotfoot.migration.proof import Sighting
+from hotfoot.migration.proof import PostCopy, Sighting
 from hotfoot.migration.result import MigrationResult, Outcome
 from hotfoot.migration.sample import JobSample, Phase
 
@@ -96,3 +98,42 @@ async def test_in_post_copy_no_stream_is_ever_ended() -> None:
     double = CloudDouble(phase=Phase.POST_COPY)
     assert (await moved(double))[1] == []
     assert double.asked_to_end == 0
+
+
+@dataclass
+class LosingCloud(CloudDouble):
+    """Never ends the call: the source's QEMU is gone, and the destination's waits for the rest of the memory."""
+
+    phase: Phase = Phase.POST_COPY
+    silent: bool = False
+
+    async def migrate(self, order: Order, on_iteration: Callable[[], None]) -> None:
+        await asyncio.Event().wait()
+
+    async def sightings(self, uuid: str) -> tuple[Sighting, ...]:
+        await asyncio.sleep(0)
+        there = Sighting(host="n2", state=InstanceState.RUNNING, post_copy=PostCopy.UNDER_WAY)
+        if self.silent:
+            return (Sighting(host="n1", problem="Its link is cut."), there)
+        return (Sighting(host="n1", state=InstanceState.SHUT_OFF, persistent=True), there)
+
+
+async def test_a_half_that_is_lost_is_told_though_libvirt_waits_for_it_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rejoin, "SURE_S", 0.0)
+    monkeypatch.setattr(rejoin, "AGAIN_S", 0.0)
+    async with asyncio.timeout(20):
+        result, _ = await moved(LosingCloud())
+    assert result.status is ExitStatus.UNKNOWN_STATE
+    reason = str(result.as_json()["reason"])
+    assert "A half of the migration is gone for good" in reason
+    assert "vm1 cannot be made whole" in reason
+
+
+async def test_a_source_that_is_silent_is_not_taken_for_lost() -> None:
+    silent = LosingCloud(silent=True)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await moved(silent)
+    assert silent.looks > 1

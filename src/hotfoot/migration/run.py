@@ -19,7 +19,7 @@ from hotfoot.migration.preflight import Verdict
 from hotfoot.migration.prepare import Seat
 from hotfoot.migration.prober import OutageWatch
 from hotfoot.migration.proof import Place, Proof, Sighting, judge, left_at_home
-from hotfoot.migration.recovery import MAY_COME_BACK, Situation
+from hotfoot.migration.recovery import LOST, MAY_COME_BACK, Situation
 from hotfoot.migration.result import JobTotals, MigrationResult, Outcome
 from hotfoot.migration.sample import JobSample, Phase
 from hotfoot.migration.steering import MOST_DOWNTIME_MS, Means, Steering
@@ -81,6 +81,7 @@ class Run:
         self._remarks: list[str] = []
         self._iteration = asyncio.Event()
         self._abort = asyncio.Event()
+        self._lost = asyncio.Event()
         self._last: JobSample | None = None
 
     def request_abort(self) -> str | None:
@@ -126,7 +127,7 @@ class Run:
             if self._abort.is_set():
                 ended = MoveEnded("It was stopped before it began.", aborted=True)
             else:
-                await self._cloud.migrate(self._order, self._iteration.set)
+                await self._call()
         except MoveEnded as error:
             ended = error
         finally:
@@ -135,6 +136,20 @@ class Run:
                 task.cancel()
             await asyncio.gather(looking, aborting, return_exceptions=True)
         return ended, total_ms
+
+    async def _call(self) -> None:
+        """Migrate; raises MoveEnded also where the call waits on for a half that is gone for good."""
+        calling = asyncio.create_task(self._cloud.migrate(self._order, self._iteration.set))
+        losing = asyncio.create_task(self._lost.wait())
+        try:
+            await asyncio.wait({calling, losing}, return_when=asyncio.FIRST_COMPLETED)
+            if not calling.done():
+                raise MoveEnded("A half of the migration is gone for good, and libvirt goes on waiting for it.")
+            await calling
+        finally:
+            calling.cancel()
+            losing.cancel()
+            await asyncio.gather(calling, losing, return_exceptions=True)
 
     async def _look(self) -> None:
         answered_s = time.monotonic()
@@ -156,10 +171,16 @@ class Run:
             self._iteration.clear()
 
     async def _free(self) -> None:
-        """Let the guest run on where QEMU waits in vain to send the last of its memory, and tells nobody anything."""
-        if self._post_copy or (self._last and self._last.phase is Phase.POST_COPY):
-            return
+        """Let the guest run on where QEMU waits in vain to send the last of its memory, and tells nobody anything.
+
+        In post-copy nothing is ended; but where a half is lost, no more is waited for libvirt, which may never return.
+        """
         order = self._order
+        if self._post_copy or (self._last and self._last.phase is Phase.POST_COPY):
+            found = await rejoin.look(self._cloud, order.uuid, order.name, (order.source, order.destination))
+            if found.situation in LOST:
+                self._lost.set()
+            return
         ended = await self._cloud.end_dead_stream(order)
         if ended is None or self._post_copy:
             return
