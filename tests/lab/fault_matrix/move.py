@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import subprocess
 import threading
 import time
 from typing import Any
@@ -75,7 +76,11 @@ class Move:
     def end(self) -> tuple[int | None, dict[str, Any]]:
         """Wait for the end; return the exit status (None: it was killed) and the result, empty without one."""
         out: str = ""
-        self.process.wait(_END_S)
+        try:
+            self.process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self.give_up()  # it would outlive the test
+            raise
         out = self.process.stdout.read()
         self._reader.join()
         said = "".join(self.said)
@@ -85,6 +90,6 @@ class Move:
         return self.process.returncode, json.loads(out.strip().splitlines()[-1])
 
     def give_up(self) -> None:
-        """End a move that missed its phase."""
+        """Kill a move that missed its phase, or does not end."""
         self.process.kill()
         self.process.wait()
