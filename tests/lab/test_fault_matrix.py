@@ -140,5 +140,5 @@ def _in_short(reason: str, seen: Seen) -> str:
     """Leave out who asked, and say source and destination instead of names."""
     reason = reason.rpartition("found afterwards: ")[2]
     for name, word in ((seen.source, "the source"), (seen.destination, "the destination")):
-        reason = re.sub(rf"\b{name}\b", word, reason)
+        reason = re.sub(rf"\b{name}\b(, {word},)?", word, reason)
     return reason if len(reason) <= 160 else f"{reason[:157]}..."
