@@ -276,4 +276,5 @@ if [ -f /etc/udev/rules.d/90-userfaultfd.rules ]; then
     udevadm trigger --settle /dev/userfaultfd
 fi
 until ip -4 address show dev eth0 | grep -q "inet $1/"; do sleep 0.1; done"""
-    on(lab, host, "sh", "-c", script, "sh", host.address)
+    # A bare host renumbers its users first: more than 120 s were seen, emulated on a busy machine.
+    on(lab, host, "sh", "-c", script, "sh", host.address, timeout_s=BOOT_TIMEOUT_S)
