@@ -67,6 +67,7 @@ def _soak(asked: argparse.Namespace, told: dict[str, Any]) -> int:
     if not ended.stdout:
         return 2
     found = json.loads(ended.stdout)
+    _RESULT.parent.mkdir(exist_ok=True)
     _RESULT.write_text(json.dumps({"machine": machine, **found}, indent=1) + "\n")
     for key in ("moves", "struck", "completed", "failed_as_expected", "failed_otherwise"):
         print(f"{key.replace('_', ' '):32} {found[key]}")
