@@ -38,8 +38,11 @@ class CloudDouble:
     stuck: bool = False
     at: str = "n1"
     disk_bytes: int = 0
+    finishing: bool = False
+    """Whether from the second look on, with which it ends, there are no figures: Nova has something left to do."""
     aborted: asyncio.Event = field(default_factory=asyncio.Event)
     seen: asyncio.Event = field(default_factory=asyncio.Event)
+    looked: bool = False
 
     async def migrate(self, order: Order, on_iteration: Callable[[], None]) -> None:
         await self.seen.wait()
@@ -50,10 +53,14 @@ class CloudDouble:
 
     async def job(self, host: str, uuid: str) -> JobSample | None:
         await asyncio.sleep(0)
-        self.seen.set()
+        if self.looked or not self.finishing:
+            self.seen.set()
+        if self.looked and self.finishing:
+            return JobSample(at_s=1.0, phase=Phase.FINISHING)
+        self.looked = True
         return JobSample(
             at_s=0.0, phase=Phase.COPYING_MEMORY, iteration=9, memory_total_bytes=9, memory_remaining_bytes=9,
-            elapsed_ms=self.elapsed_ms, disk_total_bytes=self.disk_bytes,
+            elapsed_ms=self.elapsed_ms, disk_total_bytes=self.disk_bytes, disk_processed_bytes=self.disk_bytes,
         )  # fmt: skip
 
     async def abort(self, host: str, uuid: str) -> bool:
@@ -99,6 +106,8 @@ async def test_nova_steers_but_a_deadline_is_kept() -> None:
 
 async def test_whether_disks_were_copied_is_told_as_it_turned_out() -> None:
     assert (await _moved(CloudDouble(disk_bytes=5))).mode == "block"
+    finished = await _moved(CloudDouble(disk_bytes=5, finishing=True))
+    assert (finished.mode, finished.totals.disk_sent_bytes) == ("block", 5)
 
 
 def test_a_cold_migration_cannot_be_stopped() -> None:

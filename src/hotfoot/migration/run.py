@@ -83,6 +83,8 @@ class Run:
         self._abort = asyncio.Event()
         self._lost = asyncio.Event()
         self._last: JobSample | None = None
+        self._counted: JobSample | None = None
+        """The last look with figures: of what a cloud has left to do at the end there are none."""
 
     def request_abort(self) -> str | None:
         """Stop the migration as soon as the hypervisor can; ``execute`` still returns what became of it.
@@ -163,6 +165,8 @@ class Run:
                 if self._post_copy and sample.phase in (Phase.COPYING_MEMORY, Phase.SWITCHING_OVER):
                     sample = replace(sample, phase=Phase.POST_COPY)  # not told before the first page was waited for
                 self._last = sample
+                if sample.memory_total_bytes or sample.disk_total_bytes:
+                    self._counted = sample
                 self._on_sample(sample)
                 await self._steer(sample)
             with suppress(TimeoutError):  # wait_for would lose a cancellation on Python 3.11
@@ -293,14 +297,14 @@ class Run:
     @property
     def _mode(self) -> Mode:
         """The mode, where it was left to the cloud as it turned out to be."""
-        found_out = self._order.mode is Mode.LIVE and self._last is not None and self._last.disk_total_bytes
+        found_out = self._order.mode is Mode.LIVE and self._counted is not None and self._counted.disk_total_bytes
         return Mode.BLOCK if found_out else self._order.mode
 
     def _settled(self, proof: Proof, sightings: Sequence[Sighting]) -> bool:
         return proof.place is not Place.UNCLEAR and not any(seen.half for seen in sightings)
 
     async def _totals(self) -> JobTotals:
-        totals, last = await self._cloud.totals(self._order), self._last
+        totals, last = await self._cloud.totals(self._order), self._counted
         if last is None:
             return totals
         if totals.disk_sent_bytes is None and last.disk_processed_bytes:  # only the source counts the disks
