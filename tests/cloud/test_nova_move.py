@@ -7,7 +7,9 @@ from typing import Any, cast
 import pytest
 from tests.cloud.nova_words import UUID, failed, in_progress, record, server
 
+from hotfoot.cloud import nova_move
 from hotfoot.cloud.nova_move import NovaMove
+from hotfoot.cloud.nova_reasons import STARTED_AGAIN
 from hotfoot.cloud.openstack_api import OpenStackApi, OpenStackRefusal
 from hotfoot.cloud.protocol import MoveEnded
 from hotfoot.errors import HotfootError
@@ -27,6 +29,8 @@ class ApiDouble:
         self._posted = False
         self.events: list[dict[str, Any]] = []
         self.volumes_after: list[dict[str, Any]] = []
+        self.source_states: list[str] = ["up"]
+        """Of nova-compute on n1, the first for the first look; the last stays."""
         self._now: tuple[dict[str, Any] | None, dict[str, Any] | None] = (server(), None)
 
     @property
@@ -54,9 +58,12 @@ class ApiDouble:
                 "volumeAttachments": self.volumes_after if self.asked else []
             },
             f"/servers/{UUID}/os-interface": lambda: {"interfaceAttachments": []},
-            "/os-services": lambda: {"services": [{"host": "n1", "state": "up"}]},
+            "/os-services": lambda: {"services": [{"host": "n1", "state": self._source_state()}]},
         }
         return answers[path]()
+
+    def _source_state(self) -> str:
+        return self.source_states.pop(0) if len(self.source_states) > 1 else self.source_states[0]
 
     def _server(self) -> dict[str, Any]:
         if self._posted:
@@ -84,14 +91,23 @@ def _order(destination: str = "n2", *, mode: Mode = Mode.LIVE, block: bool | Non
     )  # fmt: skip
 
 
-def _move(double: ApiDouble, order: Order, log: tuple[str, ...] = ()) -> NovaMove:
+def _move(
+    double: ApiDouble,
+    order: Order,
+    log: tuple[str, ...] = (),
+    libvirt: tuple[bool | None, ...] = (False,),
+    said: list[str] | None = None,
+) -> NovaMove:
+    """``libvirt``: whether it shows the migration, the first for the first look; the last stays."""
+    looks = list(libvirt)
+
     async def log_of(_host: str, _uuid: str, _age_s: float) -> tuple[str, ...]:
         return log
 
-    async def still_runs() -> bool:
-        return False
+    async def still_runs() -> bool | None:
+        return looks.pop(0) if len(looks) > 1 else looks[0]
 
-    return NovaMove(double.api, order, log_of, still_runs, look_s=0)
+    return NovaMove(double.api, order, log_of, still_runs, ([] if said is None else said).append, look_s=0)
 
 
 async def _done(double: ApiDouble, order: Order, log: tuple[str, ...] = ()) -> NovaMove:
@@ -222,3 +238,64 @@ async def test_what_nova_moves_live_to_no_host_is_told_apart() -> None:
     with pytest.raises(MoveEnded) as refused:
         await _done(ApiDouble([], busy), _order())
     assert not refused.value.only_cold
+
+
+@pytest.fixture
+def every_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have nova-compute on the source looked at each time."""
+    monkeypatch.setattr(nova_move, "SOURCE_EVERY_S", -1.0)
+
+
+@pytest.mark.usefixtures("every_look")
+async def test_a_source_that_goes_down_is_told_once_and_libvirt_is_followed_until_nova_ends_it() -> None:
+    double = ApiDouble([*[(MOVING, in_progress())] * 5, (server(), record("error"))])
+    double.source_states = ["up", "down"]
+    said: list[str] = []
+    move = _move(double, _order(), libvirt=(True,), said=said)
+    await move.start()
+    with pytest.raises(MoveEnded, match="nova-compute on n1, the source, was started again in the middle") as ended:
+        await move.follow()
+    assert not ended.value.aborted
+    (told,) = said
+    assert "nova-compute on n1, the source, is down" in told
+    assert "libvirt there goes on, and is followed" in told
+
+
+@pytest.mark.usefixtures("every_look")
+async def test_once_libvirt_is_done_a_source_that_is_down_is_not_waited_for() -> None:
+    double = ApiDouble([(MOVING, in_progress())] * 3)
+    double.source_states = ["down"]
+    move = _move(double, _order(), libvirt=(True, False))
+    await move.start()
+    with pytest.raises(MoveEnded, match="does not know how it ends"):
+        await move.follow()
+
+
+@pytest.mark.usefixtures("every_look")
+async def test_without_libvirt_a_source_that_is_down_is_waited_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    double = ApiDouble([*[(MOVING, in_progress())] * 3, (server(host="n2"), record("completed"))])
+    double.source_states = ["down", "down", "up"]
+    said: list[str] = []
+    move = _move(double, _order(), libvirt=(None,), said=said)
+    await move.start()
+    await move.follow()
+    assert ["it is waited for, five minutes at most" in each for each in said] == [True]
+    monkeypatch.setattr(nova_move, "SILENT_S", -1.0)
+    double = ApiDouble([(MOVING, in_progress())])
+    double.source_states = ["down"]
+    move = _move(double, _order(), libvirt=(None,))
+    await move.start()
+    with pytest.raises(MoveEnded, match="does not know how it ends"):
+        await move.follow()
+
+
+async def test_a_record_that_nobody_ends_any_more_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nova_move, "SETTLE_S", -1.0)
+    double = ApiDouble([(MOVING, in_progress("preparing")), *[(server(), in_progress("preparing"))] * 3])
+    move = _move(double, _order(), (STARTED_AGAIN,), libvirt=(True, False))
+    await move.start()
+    with pytest.raises(MoveEnded, match="was started again in the middle"):
+        await move.follow()
+    there = server(host="n2")
+    double = ApiDouble([(there, in_progress()), (there, in_progress()), (there, record("completed"))])
+    await _done(double, _order())

@@ -131,5 +131,8 @@ def test_the_log_tells_of_this_server_and_its_first_error_first() -> None:
     )
     assert log_answer(log)[0].startswith("libvirtError: internal error: first")
     assert log_answer("") == ()
+    again = "12:34:33.9 7 INFO x [instance: u] Instance found in migrating state during startup. Resetting task_state\n"
+    why = reason(log_answer(log + again), MOVING) or ""
+    assert why.startswith("nova-compute on n1, the source, was started again in the middle")
     done = subprocess.run(["sh", "-n"], input=log_question("u'1", 12.3), text=True, check=False, capture_output=True)
     assert (done.returncode, done.stderr) == (0, "")

@@ -38,7 +38,7 @@ class CloudDouble:
     looks: int = 0
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def migrate(self, order: Order, on_iteration: Callable[[], None]) -> None:
+    async def migrate(self, order: Order, on_iteration: Callable[[], None], say: Callable[[str], None]) -> None:
         await self.over.wait()
         raise MoveEnded("The stream broke off.")
 

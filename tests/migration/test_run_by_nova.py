@@ -44,7 +44,7 @@ class CloudDouble:
     seen: asyncio.Event = field(default_factory=asyncio.Event)
     looked: bool = False
 
-    async def migrate(self, order: Order, on_iteration: Callable[[], None]) -> None:
+    async def migrate(self, order: Order, on_iteration: Callable[[], None], say: Callable[[str], None]) -> None:
         await self.seen.wait()
         if self.stuck:
             await self.aborted.wait()

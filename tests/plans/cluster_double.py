@@ -119,7 +119,7 @@ class ClusterDouble:
         sample = JobSample(at_s=0.0, phase=Phase.COPYING_MEMORY)
         return {(order.source, uuid, order.name): sample for uuid, order in self.running.items()}
 
-    async def migrate(self, order: Order, on_iteration: Callable[[], None]) -> None:
+    async def migrate(self, order: Order, on_iteration: Callable[[], None], say: Callable[[str], None]) -> None:
         self.begin(order)
         await self.follow(order)
 

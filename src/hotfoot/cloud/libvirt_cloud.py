@@ -231,7 +231,7 @@ class LibvirtCloud:
         except libvirt.libvirtError as error:
             raise HotfootError(self._said(instance.host, error)) from error
 
-    async def migrate(self, order: Order, on_iteration: Callable[[], None]) -> None:
+    async def migrate(self, order: Order, on_iteration: Callable[[], None], say: Callable[[str], None]) -> None:
         """Move the instance by ``virDomainMigrateToURI3``, which returns when all is done."""
         loop = asyncio.get_running_loop()
         peer = peer_uri(self._links.endpoint(order.destination))

@@ -179,9 +179,9 @@ class NovaCloud:
         hosts = self.visible(instance.host)
         return await hosts.disk_files(instance) if hosts else HostFiles()
 
-    async def migrate(self, order: Order, on_iteration: Callable[[], None]) -> None:
+    async def migrate(self, order: Order, on_iteration: Callable[[], None], say: Callable[[str], None]) -> None:
         """Have Nova move the server, and follow it until Nova says that it is done. Raises MoveEnded."""
-        move = self._moves[order.uuid] = NovaMove(self._api, order, self._log_of, partial(self._still_runs, order))
+        move = self._moves[order.uuid] = self._move(order, say)
         self._told_to_stop.pop(order.uuid, None)
         self._seen_in_libvirt.discard(order.uuid)
         try:
@@ -193,13 +193,16 @@ class NovaCloud:
 
     async def settle(self, order: Order, state_before: InstanceState) -> None:
         """Follow a cold migration whose Hotfoot was killed until it is confirmed or reverted. Raises MoveEnded."""
-        move = NovaMove(self._api, order, self._log_of, partial(self._still_runs, order))
+        move = self._move(order, lambda _sentence: None)
         await move.take_up(state_before)
         await move.follow()
 
-    async def _still_runs(self, order: Order) -> bool:
+    def _move(self, order: Order, say: Callable[[str], None]) -> NovaMove:
+        return NovaMove(self._api, order, self._log_of, partial(self._still_runs, order), say)
+
+    async def _still_runs(self, order: Order) -> bool | None:
         hosts = self.visible(order.source)
-        return hosts is not None and await hosts.job(order.source, order.uuid) is not None
+        return None if hosts is None else await hosts.job(order.source, order.uuid) is not None
 
     async def _log_of(self, host: str, uuid: str, age_s: float) -> tuple[str, ...]:
         hosts = self.visible(host)

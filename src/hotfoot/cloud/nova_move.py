@@ -21,7 +21,7 @@ from hotfoot.cloud.nova_migration import (
     own_record,
     stage,
 )
-from hotfoot.cloud.nova_reasons import Moving, only_cold, reason, said_by, was_cancelled
+from hotfoot.cloud.nova_reasons import STARTED_AGAIN, Moving, only_cold, reason, said_by, was_cancelled
 from hotfoot.cloud.openstack_api import OpenStackApi, OpenStackRefusal
 from hotfoot.cloud.openstack_values import instance_of
 from hotfoot.cloud.protocol import MoveEnded
@@ -34,9 +34,10 @@ LOOK_S = 0.5
 TAKEN_UP_S = 120.0
 """How long an accepted request may lie before somebody takes it up: longer than Nova waits for a reply (60 s)."""
 SILENT_S = 300.0
-"""How long the API may be silent before the move is no longer waited for: a restart of it takes less."""
+"""How long the API, or a nova-compute that nobody else can stand in for, may be silent before the move is no longer
+waited for: a restart takes less."""
 SETTLE_S = 60.0
-"""How long Nova may still work on the server when its migration has ended."""
+"""How long Nova may still work on the server when its migration has ended, and the other way round."""
 SOURCE_EVERY_S = 10.0
 """Between two looks at nova-compute on the source, which moves the server: nothing else notices its death."""
 UNCHANGED_S = 5.0
@@ -58,17 +59,20 @@ class NovaMove:
         api: OpenStackApi,
         order: Order,
         log_of: LogOf,
-        still_runs: Callable[[], Awaitable[bool]],
+        still_runs: Callable[[], Awaitable[bool | None]],
+        say: Callable[[str], None],
         look_s: float = LOOK_S,
     ) -> None:
-        """``still_runs``: whether libvirt on the source, where it can be asked, shows the migration.
+        """``still_runs``: whether libvirt on the source shows the migration; None where it cannot be asked.
 
-        ``look_s``: how long to wait between two looks at Nova.
+        ``say`` is given what the operator has to read meanwhile; ``look_s``: how long to wait between two looks at
+        Nova.
         """
         self._api = api
         self._order = order
         self._log_of = log_of
         self._still_runs = still_runs
+        self._say = say
         self._look_s = look_s
         self._path = f"/servers/{order.uuid}"
         self._began_s = time.monotonic()
@@ -80,6 +84,9 @@ class NovaMove:
         self._no_answer: HotfootError | None = None
         self._reverted: str | None = None
         self._concluded = False
+        self._source_down_s: float | None = None
+        """Since when nova-compute on the source is down (``time.monotonic()``)."""
+        self._source_was_down = False
         self.over = False
         """Whether it is waited for no longer."""
         self._changed: asyncio.Task[tuple[str, ...]] | None = None
@@ -162,10 +169,12 @@ class NovaMove:
                     raise MoveEnded(f"{str(error).rstrip('.')}: it is waited for no longer.") from error
                 await asyncio.sleep(self._look_s)
                 continue
-            if at is Stage.SETTLING:
+            if at is Stage.SETTLING or self._let_go(at, server):
                 settling_s = settling_s or now_s
                 if now_s - settling_s > SETTLE_S:
-                    at = stage({**(server or {}), TASK: None}, self._record)
+                    at = await self._unsettled(at, server)
+            else:
+                settling_s = None
             if at is Stage.TO_CONFIRM and server is not None:
                 await self._conclude(server)
             elif at in ENDS:
@@ -180,6 +189,21 @@ class NovaMove:
                 looked_s = now_s
                 await self._look_at_source()
             await asyncio.sleep(self._look_s)
+
+    def _let_go(self, at: Stage, server: Json | None) -> bool:
+        """Whether Nova works on the server no longer, on its source, though the record of the live migration goes on.
+
+        It is so for a moment when a migration fails, and for good when nova-compute was started again before libvirt
+        had begun.
+        """
+        where, task = (server or {}).get(HOST), (server or {}).get(TASK)
+        return at is Stage.UNDER_WAY and not self.cold and task is None and where == self._order.source
+
+    async def _unsettled(self, at: Stage, server: Json | None) -> Stage:
+        """Return the end of what has not settled for long: as the record says, or failed where that never ends."""
+        if at is Stage.SETTLING:
+            return stage({**(server or {}), TASK: None}, self._record)
+        return at if await self._still_runs() else Stage.FAILED
 
     async def _look(self) -> tuple[Json | None, Stage]:
         try:
@@ -217,15 +241,32 @@ class NovaMove:
         return Belongings.of(attachments["volumeAttachments"], interfaces["interfaceAttachments"])
 
     async def _look_at_source(self) -> None:
-        """Raise MoveEnded when nova-compute on the source, without which nothing goes on, is down."""
-        source, down = self._order.source, False
-        with suppress(HotfootError):
+        """Say once that nova-compute on the source is down, without which Nova learns nothing of the move any more.
+
+        Raises MoveEnded when nothing goes on without it: libvirt is done, or cannot be asked for long.
+        """
+        source, name, now_s = self._order.source, self._order.name, time.monotonic()
+        try:
             answer = await self._api.get("compute", "/os-services", binary="nova-compute", host=source)
-            down = any(one.get("state") == "down" for one in answer["services"])
-        if down and not await self._still_runs():
+        except HotfootError:
+            return
+        if not any(one.get("state") == "down" for one in answer["services"]):
+            self._source_down_s = None
+            return
+        self._source_down_s = self._source_down_s or now_s
+        goes_on = False if self.cold else await self._still_runs()
+        if goes_on is False or (goes_on is None and now_s - self._source_down_s > SILENT_S):
             raise MoveEnded(
                 f"nova-compute on {source}, the source, went down in the middle, so that Nova does not know how it"
                 " ends; start it there."
+            )
+        if not self._source_was_down:
+            self._source_was_down = True
+            here = "libvirt there goes on, and is followed" if goes_on else "it is waited for, five minutes at most"
+            self._say(
+                f"nova-compute on {source}, the source, is down, so that Nova learns nothing of this move: {here}."
+                f" Where it is started before libvirt is done, it breaks the move off, and {name} stays on {source};"
+                f" after that, Nova does not learn where {name} is."
             )
 
     async def _conclude(self, server: Json) -> None:
@@ -294,7 +335,10 @@ class NovaMove:
                 action = answer["instanceAction"]
         log = () if stopped else await self._log()
         fault = (server or {}).get("fault") if (server or {}).get("status") == "ERROR" else None
-        return said_by(action, fault, log), stopped
+        said = said_by(action, fault, log)
+        if not said and not stopped and self._source_was_down:
+            said = (STARTED_AGAIN,)
+        return said, stopped
 
     async def _log(self) -> tuple[str, ...]:
         with suppress(HotfootError):

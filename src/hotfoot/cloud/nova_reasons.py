@@ -32,7 +32,14 @@ class Moving:
         return self.destination or "the destination"
 
 
+STARTED_AGAIN = "Instance found in migrating state during startup"
+"""What nova-compute logs of a server that was being moved when it was started: it aborts that (``_init_instance``)."""
 _RULES = (
+    (
+        STARTED_AGAIN,
+        "nova-compute on {source}, the source, was started again in the middle, and then breaks off what it finds under"
+        " way.",
+    ),
     (
         r"compute service of (?P<who>.+?) is unavailable",
         "nova-compute on {who} is not up; start it there (`systemctl status nova-compute`), or choose another host.",
@@ -239,16 +246,22 @@ since=$(date -d "-$AGE seconds" '+%F %T') || exit 0
     [ -r "$log" ] && tail -n 4000 -- "$log" | awk -v since="$since" '$1 " " $2 >= since'
   done
   journalctl --no-pager -q -o cat --since "$since" -u '*nova-compute*' -u '*n-cpu*'
-} 2>/dev/null | grep -F -e "$WHICH" | grep -F ERROR | tail -n 20
+} 2>/dev/null | grep -F -e "$WHICH" | grep -F -e ERROR -e "$STARTED_AGAIN" | tail -n 20
 """
 """POSIX shell with coreutils, awk, grep; never writes. The host's own clock counts."""
 
 
 def log_question(uuid: str, age_s: float) -> str:
     """Return the script that reads what nova-compute of a host logged as errors of one server, not longer ago."""
-    return f"WHICH={shlex.quote(uuid)} AGE={round(age_s)}\n{_LOG_SCRIPT}"
+    values = f"WHICH={shlex.quote(uuid)} AGE={round(age_s)} STARTED_AGAIN={shlex.quote(STARTED_AGAIN)}"
+    return f"{values}\n{_LOG_SCRIPT}"
 
 
 def log_answer(text: str) -> tuple[str, ...]:
-    """Return the libvirt errors of such a log, the first of them first: what comes later follows from it."""
+    """Return the libvirt errors of such a log, the first of them first: what comes later follows from it.
+
+    Of a nova-compute that was started meanwhile only that: its errors are of its abort, which may have come too late.
+    """
+    if STARTED_AGAIN in text:
+        return (STARTED_AGAIN,)
     return tuple(dict.fromkeys(f"libvirtError: {match['said']}" for match in _LIBVIRT.finditer(text)))

@@ -100,10 +100,11 @@ class Cloud(Protocol):
     async def disk_bytes(self, instance: Instance, targets: tuple[str, ...]) -> tuple[int, int]:
         """Return what of these disks is written on the source, and what they could hold; raises HotfootError."""
 
-    async def migrate(self, order: Order, on_iteration: Callable[[], None]) -> None:
+    async def migrate(self, order: Order, on_iteration: Callable[[], None], say: Callable[[str], None]) -> None:
         """Move the instance; return when the hypervisor says that it is done.
 
-        ``on_iteration`` is called in the event loop at the start of every iteration. Raises MoveEnded.
+        Both are called in the event loop: ``on_iteration`` at the start of every iteration, ``say`` with what the
+        operator has to read meanwhile. Raises MoveEnded.
         """
 
     async def totals(self, order: Order) -> JobTotals:

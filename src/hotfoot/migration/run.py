@@ -64,7 +64,7 @@ class Run:
         say: Callable[[str], None],
         steering: Steers | None = None,
     ) -> None:
-        """``say`` is given what the operator has to read while it is waited for two halves to become one.
+        """``say`` is given what the operator has to read while it goes on.
 
         Without ``steering`` it is that of the order's policy.
         """
@@ -141,7 +141,7 @@ class Run:
 
     async def _call(self) -> None:
         """Migrate; raises MoveEnded also where the call waits on for a half that is gone for good."""
-        calling = asyncio.create_task(self._cloud.migrate(self._order, self._iteration.set))
+        calling = asyncio.create_task(self._cloud.migrate(self._order, self._iteration.set, self._say))
         losing = asyncio.create_task(self._lost.wait())
         try:
             await asyncio.wait({calling, losing}, return_when=asyncio.FIRST_COMPLETED)
