@@ -29,6 +29,7 @@ class ApiDouble:
             f"{HERE}/diagnostics": {"state": "running"},
             f"{HERE}/metadata": {"metadata": {}},
             f"/allocations/{UUID}": {"allocations": {}},
+            "/os-services": {"services": [{"host": "n1", "state": "up"}]},
             **answers,
         }
         self.sent: list[tuple[str, str, Any]] = []
@@ -148,6 +149,14 @@ async def test_migrations_that_others_started_are_seen_with_their_bytes() -> Non
     assert (sample.phase, sample.memory_processed_bytes) == (Phase.COPYING_MEMORY, 34_000_000)
     assert await _cloud(double).job("n1", UUID) is not None
     assert await _cloud(ApiDouble()).job("n1", UUID) is None
+
+
+async def test_a_migration_whose_nova_compute_is_down_is_none_to_see_unless_that_is_not_known() -> None:
+    moving = {f"{HERE}/migrations": {"migrations": [in_progress()]}}
+    down = {"services": [{"host": "n1", "state": "down"}]}
+    assert await _cloud(ApiDouble(**moving, **{"/os-services": down})).job("n1", UUID) is None
+    silent = HotfootError("Nova does not answer.")
+    assert await _cloud(ApiDouble(**moving, **{"/os-services": silent})).job("n1", UUID) is not None
 
 
 async def test_nothing_is_steered_behind_novas_back() -> None:

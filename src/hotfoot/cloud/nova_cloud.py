@@ -22,7 +22,7 @@ from hotfoot.cloud.nova_migration import (
     together,
     why_no_repair,
 )
-from hotfoot.cloud.nova_move import NovaMove
+from hotfoot.cloud.nova_move import NovaMove, is_down
 from hotfoot.cloud.nova_reasons import log_answer, log_question
 from hotfoot.cloud.openstack_api import OpenStackApi, OpenStackRefusal
 from hotfoot.cloud.openstack_inventory import in_detail, look, look_for
@@ -236,7 +236,8 @@ class NovaCloud:
             return JobSample(at_s=told.at_s, phase=phase, elapsed_ms=told.elapsed_ms)
         with suppress(HotfootError):
             for migration in await self._in_progress(uuid):
-                return job_sample(migration, time.monotonic())
+                # Of one whose nova-compute is down the record goes on for ever: libvirt alone tells.
+                return None if await is_down(self._api, host) else job_sample(migration, time.monotonic())
         return None
 
     def _under_way(self, uuid: str) -> NovaMove | None:

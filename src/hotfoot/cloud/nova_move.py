@@ -47,6 +47,14 @@ LogOf = Callable[[str, str, float], Awaitable[tuple[str, ...]]]
 """Returns what nova-compute on a host logged as errors of a server (host, uuid, not longer ago than so many s)."""
 
 
+async def is_down(api: OpenStackApi, host: str) -> bool:
+    """Whether Nova takes nova-compute on a host to be down; False where that cannot be told now."""
+    with suppress(HotfootError):
+        answer = await api.get("compute", "/os-services", binary="nova-compute", host=host)
+        return any(one.get("state") == "down" for one in answer["services"])
+    return False
+
+
 class NovaMove:
     """One move; ``start`` or ``take_up``, then ``follow``. ``sample`` at any time.
 
@@ -246,11 +254,7 @@ class NovaMove:
         Raises MoveEnded when nothing goes on without it: libvirt is done, or cannot be asked for long.
         """
         source, name, now_s = self._order.source, self._order.name, time.monotonic()
-        try:
-            answer = await self._api.get("compute", "/os-services", binary="nova-compute", host=source)
-        except HotfootError:
-            return
-        if not any(one.get("state") == "down" for one in answer["services"]):
+        if not await is_down(self._api, source):
             self._source_down_s = None
             return
         self._source_down_s = self._source_down_s or now_s
