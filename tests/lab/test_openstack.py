@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +279,67 @@ def test_rabbitmq_is_restarted_while_a_migration_goes_on(lab: TestLab) -> None:
     assert said.status == 0, said.out + said.err
     assert (lab.where("vm2"), status(lab, "vm2")) == (destination, "ACTIVE")
     lab.verify("vm2")
+
+
+@dataclass(frozen=True, slots=True)
+class Bereft:
+    """A move of an instance of its own, whose source has lost its nova-compute while libvirt copies memory."""
+
+    instance: str
+    source: str
+    destination: str
+    process: Any
+
+
+@pytest.fixture
+def bereft(lab: TestLab) -> Iterator[Bereft]:
+    """One that Hotfoot has told of; at the end all of the instance is gone, whatever Nova takes of it to be where."""
+    name = "bereft1"
+    lab.lab("instance", "add", name, "--memory", "96", "--rate", "5", "--area", "16")
+    uuid = next(one["uuid"] for one in lab.lab("status", "--json").json["instances"] if one["name"] == name)
+    source, destination = lab.where(name), slow(lab, name)
+    assert source
+    process = lab.start("migrate", name, destination, *QUICK)
+    try:
+        wait_until(lambda: under_way(lab, name), "the migration does not begin")
+        lab.lab("fault", "kill-nova-compute", source)
+        said = (line for line in process.stderr if f"nova-compute on {source}, the source, is down" in line)
+        assert "libvirt there goes on, and is followed" in next(said, "")
+        yield Bereft(name, source, destination, process)
+    finally:
+        lab.lab("shape", destination, "1gbit")
+        if process.poll() is None:
+            finish(process, timeout_s=300)
+        lab.lab("fault", "start-nova-compute", source)
+        wait_until(lambda: all(one["nova"]["up"] for one in lab.run("hosts", "--json").json["hosts"]), "a host is down")
+        lab.lab("instance", "kill", name)
+        lab.on(destination, "sh", "-c", f"virsh destroy {uuid}; virsh undefine {uuid}; :")
+
+
+def test_a_nova_compute_that_comes_back_while_libvirt_copies_breaks_the_move_off(lab: TestLab, bereft: Bereft) -> None:
+    lab.lab("fault", "start-nova-compute", bereft.source)
+    said = finish(bereft.process, timeout_s=300)
+    assert said.status == 4, said.out + said.err
+    assert f"nova-compute on {bereft.source}, the source, was started again in the middle" in said.json["reason"]
+    assert f"{bereft.instance} lives on {bereft.source}, as before" in said.json["reason"]
+    assert (lab.where(bereft.instance), status(lab, bereft.instance)) == (bereft.source, "ACTIVE")
+    lab.verify(bereft.instance)
+
+
+def test_a_nova_compute_that_comes_back_too_late_never_learns_of_the_move(
+    lab: TestLab, cloud: Connection, bereft: Bereft
+) -> None:
+    lab.lab("shape", bereft.destination, "1gbit")
+    said = finish(bereft.process, timeout_s=300)
+    lab.lab("fault", "start-nova-compute", bereft.source)
+    assert said.status == 0, said.out + said.err
+    assert "went down in the middle, so that Nova does not know how it ends" in said.json["reason"]
+    assert f"Nova takes {bereft.instance} to be on {bereft.source}" in said.json["reason"]
+    assert lab.where(bereft.instance) == bereft.destination
+    lab.verify(bereft.instance)
+    wait_until(lambda: status(lab, bereft.instance) == "ACTIVE", "nova-compute does not let go of it")
+    server = cloud.compute.find_server(bereft.instance, ignore_missing=False)
+    assert cloud.compute.get_server(server.id).compute_host == bereft.source
 
 
 def test_a_destination_that_dies_leaves_the_guest_on_its_source(lab: TestLab) -> None:
