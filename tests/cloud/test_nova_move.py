@@ -251,7 +251,7 @@ async def test_a_source_that_goes_down_is_told_once_and_libvirt_is_followed_unti
     double = ApiDouble([*[(MOVING, in_progress())] * 5, (server(), record("error"))])
     double.source_states = ["up", "down"]
     said: list[str] = []
-    move = _move(double, _order(), libvirt=(True,), said=said)
+    move = _move(double, _order(), libvirt=(True, True, True, True, False), said=said)
     await move.start()
     with pytest.raises(MoveEnded, match="nova-compute on n1, the source, was started again in the middle") as ended:
         await move.follow()
@@ -299,3 +299,20 @@ async def test_a_record_that_nobody_ends_any_more_is_not_waited_for(monkeypatch:
     there = server(host="n2")
     double = ApiDouble([(there, in_progress()), (there, in_progress()), (there, record("completed"))])
     await _done(double, _order())
+
+
+@pytest.mark.parametrize("task", ["migrating", None])
+async def test_what_nova_gave_up_is_followed_as_long_as_libvirt_goes_on(
+    task: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nova_move, "SETTLE_S", -1.0)
+    given_up = (server(task=task), record("error"))
+    double = ApiDouble([(MOVING, in_progress()), *[given_up] * 3])
+    said: list[str] = []
+    move = _move(double, _order(), libvirt=(True, True, False), said=said)
+    await move.start()
+    with pytest.raises(MoveEnded, match="Nova does not say why"):
+        await move.follow()
+    assert double.script == []
+    (told,) = said
+    assert "Nova has given it up, and libvirt on n1 goes on with it" in told

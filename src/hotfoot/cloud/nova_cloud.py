@@ -202,7 +202,11 @@ class NovaCloud:
 
     async def _still_runs(self, order: Order) -> bool | None:
         hosts = self.visible(order.source)
-        return None if hosts is None else await hosts.job(order.source, order.uuid) is not None
+        if hosts is None:
+            return None
+        sample = await hosts.job(order.source, order.uuid)
+        # Two halves are waited for by the proof, which knows when they can never become one.
+        return sample is not None and sample.phase is not Phase.POST_COPY
 
     async def _log_of(self, host: str, uuid: str, age_s: float) -> tuple[str, ...]:
         hosts = self.visible(host)

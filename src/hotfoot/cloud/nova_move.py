@@ -95,6 +95,8 @@ class NovaMove:
         self._source_down_s: float | None = None
         """Since when nova-compute on the source is down (``time.monotonic()``)."""
         self._source_was_down = False
+        self._given_up = False
+        """Whether Nova has, and libvirt has not."""
         self.over = False
         """Whether it is waited for no longer."""
         self._changed: asyncio.Task[tuple[str, ...]] | None = None
@@ -185,7 +187,7 @@ class NovaMove:
                 settling_s = None
             if at is Stage.TO_CONFIRM and server is not None:
                 await self._conclude(server)
-            elif at in ENDS:
+            elif at in ENDS and not await self._outlives(at):
                 await self._end(at, server)
                 return
             if at is Stage.ACCEPTED and now_s - self._began_s > TAKEN_UP_S:
@@ -212,6 +214,16 @@ class NovaMove:
         if at is Stage.SETTLING:
             return stage({**(server or {}), TASK: None}, self._record)
         return at if await self._still_runs() else Stage.FAILED
+
+    async def _outlives(self, at: Stage) -> bool:
+        """Whether libvirt goes on with what Nova takes for failed, so that nobody knows yet where the guest will be."""
+        if at is not Stage.FAILED or self.cold or not await self._still_runs():
+            return False
+        if not self._given_up:
+            self._given_up = True
+            source = self._order.source
+            self._say(f"Nova has given it up, and libvirt on {source} goes on with it: that is followed to its end.")
+        return True
 
     async def _look(self) -> tuple[Json | None, Stage]:
         try:
