@@ -281,6 +281,10 @@ def test_rabbitmq_is_restarted_while_a_migration_goes_on(lab: TestLab) -> None:
     lab.verify("vm2")
 
 
+def all_up(lab: TestLab) -> bool:
+    return all(one["nova"]["up"] for one in lab.run("hosts", "--json").json["hosts"])
+
+
 @dataclass(frozen=True, slots=True)
 class Bereft:
     """A move of an instance of its own, whose source has lost its nova-compute while libvirt copies memory."""
@@ -295,6 +299,7 @@ class Bereft:
 def bereft(lab: TestLab) -> Iterator[Bereft]:
     """One that Hotfoot has told of; at the end all of the instance is gone, whatever Nova takes of it to be where."""
     name = "bereft1"
+    wait_until(lambda: all_up(lab), "a host is down")
     lab.lab("instance", "add", name, "--memory", "96", "--rate", "5", "--area", "16")
     uuid = next(one["uuid"] for one in lab.lab("status", "--json").json["instances"] if one["name"] == name)
     source, destination = lab.where(name), slow(lab, name)
@@ -311,7 +316,7 @@ def bereft(lab: TestLab) -> Iterator[Bereft]:
         if process.poll() is None:
             finish(process, timeout_s=300)
         lab.lab("fault", "start-nova-compute", source)
-        wait_until(lambda: all(one["nova"]["up"] for one in lab.run("hosts", "--json").json["hosts"]), "a host is down")
+        wait_until(lambda: all_up(lab), "a host is down")
         lab.lab("instance", "kill", name)
         lab.on(destination, "sh", "-c", f"virsh destroy {uuid}; virsh undefine {uuid}; :")
 
