@@ -107,7 +107,7 @@ class LosingCloud(CloudDouble):
     phase: Phase = Phase.POST_COPY
     silent: bool = False
 
-    async def migrate(self, order: Order, on_iteration: Callable[[], None]) -> None:
+    async def migrate(self, order: Order, on_iteration: Callable[[], None], say: Callable[[str], None]) -> None:
         await asyncio.Event().wait()
 
     async def sightings(self, uuid: str) -> tuple[Sighting, ...]:
