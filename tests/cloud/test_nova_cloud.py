@@ -29,6 +29,7 @@ class ApiDouble:
             f"{HERE}/diagnostics": {"state": "running"},
             f"{HERE}/metadata": {"metadata": {}},
             f"/allocations/{UUID}": {"allocations": {}},
+            "/ports": {"ports": []},
             "/os-services": {"services": [{"host": "n1", "state": "up"}]},
             **answers,
         }
@@ -119,10 +120,41 @@ async def test_only_what_runs_is_completed_by_force() -> None:
 async def test_a_wrong_state_is_set_right_and_looked_at_again() -> None:
     double = ApiDouble(**{HERE: {"server": server(status="ERROR")}})
     cloud = _cloud(double)
-    assert await cloud.why_no_repair(WEB1) is None
-    await cloud.repair(WEB1)
+    wrong = await cloud.to_repair(WEB1)
+    assert (wrong.why_not, wrong.state, wrong.bindings) == (None, True, {})
+    await cloud.repair(WEB1, wrong)
     assert double.sent == [("POST", f"{HERE}/action", {"os-resetState": {"state": "active"}})]
-    assert "nothing to repair" in (await cloud.why_no_repair(WEB1) or "")
+    assert "nothing to repair" in ((await cloud.to_repair(WEB1)).why_not or "")
+
+
+async def test_what_a_broken_off_move_has_left_of_ports_is_told_and_removed() -> None:
+    bindings = [{"host": "n1", "status": "ACTIVE"}, {"host": "n2", "status": "INACTIVE"}]
+    double = ApiDouble(
+        **{
+            HERE: {"server": server()},
+            "/ports": {"ports": [{"id": "p1"}, {"id": "p2"}]},
+            "/ports/p1/bindings": {"bindings": bindings},
+            "/ports/p2/bindings": {"bindings": bindings[:1]},
+        }
+    )
+    cloud = _cloud(double)
+    facts = (await cloud.examine(WEB1, "n2")).nova
+    assert facts is not None
+    assert facts.leftover_bindings == {"n2": ("p1",)}
+    wrong = await cloud.to_repair(WEB1)
+    assert (wrong.why_not, wrong.state) == (None, False)
+    await cloud.repair(WEB1, wrong)
+    assert double.sent == [("DELETE", "/ports/p1/bindings/n2", None)]
+    double.answers[f"{HERE}/migrations"] = {"migrations": [in_progress()]}
+    assert "is in progress" in ((await cloud.to_repair(WEB1)).why_not or "")
+
+
+async def test_a_neutron_without_several_bindings_tells_of_no_leftovers() -> None:
+    for answer in (_refusal(404), HotfootError("There is no network service.")):
+        double = ApiDouble(**{"/ports": {"ports": [{"id": "p1"}]}, "/ports/p1/bindings": answer})
+        facts = (await _cloud(double).examine(WEB1, "n2")).nova
+        assert facts is not None
+        assert facts.leftover_bindings == {}
 
 
 async def test_a_claim_lies_in_the_metadata_where_the_host_cannot_be_asked() -> None:

@@ -146,10 +146,13 @@ def test_a_state_is_repaired_only_where_the_guest_is_seen_running_as_nova_has_it
         (wrong, [Sighting(host="n1")], [], "Nobody sees web1 running"),
         (wrong, [Sighting(host="n1", problem="Cut.")], [], "n1: Cut)"),
         (wrong, [Sighting(host="n2", state=RUNNING)], [], "runs on n2, and Nova takes it to be on n1"),
+        (server(), [Sighting(host="n2", state=RUNNING)], [], "runs on n2, and Nova takes it to be on n1"),
         (wrong, [at_n1, Sighting(host="n2", state=RUNNING)], [], "runs on n1 and n2"),
         (wrong, [Sighting(host="n1", state=InstanceState.PAUSED)], [], "paused on n1"),
     ]:
         assert why in (why_no_repair(said, seen, migrations) or "")
+    assert why_no_repair(server(), [at_n1], [], leftovers=True) is None
+    assert "runs on n2" in (why_no_repair(server(), [Sighting(host="n2", state=RUNNING)], [], leftovers=True) or "")
 
 
 @given(

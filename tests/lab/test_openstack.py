@@ -330,6 +330,17 @@ def test_a_nova_compute_that_comes_back_while_libvirt_copies_breaks_the_move_off
     assert f"{bereft.instance} lives on {bereft.source}, as before" in said.json["reason"]
     assert (lab.where(bereft.instance), status(lab, bereft.instance)) == (bereft.source, "ACTIVE")
     lab.verify(bereft.instance)
+    # Nova has left the port bound to the destination, and would find no valid host from now on.
+    lab.lab("shape", bereft.destination, "1gbit")
+    refused = lab.run("migrate", bereft.instance, bereft.destination, *QUICK)
+    assert refused.status == 3, refused.out + refused.err
+    assert f"of {bereft.instance} bound to {bereft.destination}" in refused.json["reason"]
+    looked = lab.run("repair-state", bereft.instance, "--dry-run", "--json").json
+    assert (looked["why_not"], list(looked["leftover_bindings"])) == (None, [bereft.destination])
+    assert lab.run("repair-state", bereft.instance).status == 0
+    moved = lab.run("migrate", bereft.instance, bereft.destination, *QUICK, timeout_s=300)
+    assert moved.status == 0, moved.out + moved.err
+    lab.verify(bereft.instance)
 
 
 def test_a_nova_compute_that_comes_back_too_late_never_learns_of_the_move(
@@ -346,6 +357,9 @@ def test_a_nova_compute_that_comes_back_too_late_never_learns_of_the_move(
     wait_until(lambda: status(lab, bereft.instance) == "ACTIVE", "nova-compute does not let go of it")
     server = cloud.compute.find_server(bereft.instance, ignore_missing=False)
     assert cloud.compute.get_server(server.id).compute_host == bereft.source
+    told = lab.run("repair-state", bereft.instance)
+    assert told.status == 3
+    assert f"runs on {bereft.destination}, and Nova takes it to be on {bereft.source}" in told.err
 
 
 def test_a_destination_that_dies_leaves_the_guest_on_its_source(lab: TestLab) -> None:

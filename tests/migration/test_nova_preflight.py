@@ -102,6 +102,19 @@ def test_a_migration_that_runs_already_is_named_with_whose_it_is() -> None:
     )
 
 
+def test_what_a_broken_off_move_has_left_of_ports_is_named_before_nova_finds_no_valid_host() -> None:
+    left = replace(FACTS, leftover_bindings={"n2": ("p1",), "n3": ("p1", "p2")})
+    assert "has left the port p1 of web1 bound to n2" in _obstacles(facts=left)
+    assert "`hotfoot repair-state web1`" in _obstacles(facts=left)
+    anywhere = check_nova(_inventory(), _instance(), "", left, PLAIN)
+    assert anywhere.obstacles == ()
+    assert [word in " ".join(anywhere.remarks) for word in ("to n2, to which", "to n3, to which", "2 ports")] == [
+        True
+    ] * 3
+    assert _obstacles(facts=replace(left, under_way="to n2")).count("bound") == 0
+    assert _obstacles(facts=left, options=MigrationOptions(cold=True)) == ""
+
+
 def test_the_same_host_and_a_server_on_none() -> None:
     assert "source and destination are the same host" in _obstacles(destination="n1")
     assert "on no host" in _obstacles(_instance(host=""))

@@ -13,6 +13,7 @@ from hotfoot.errors import ExitStatus, HotfootError
 
 if TYPE_CHECKING:
     from hotfoot.cloud.nova_cloud import NovaCloud
+    from hotfoot.cloud.nova_migration import Repair
     from hotfoot.cloud.protocol import Cloud
     from hotfoot.cluster import Cluster
     from hotfoot.inventory import Instance
@@ -55,27 +56,41 @@ def repair_state(
     cloud_name: CloudOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Set a server that Nova shows in ERROR to active, if its guest is seen running where Nova has it."""
+    """Set right what Nova shows wrongly of a server, and what a broken-off move has left of its ports.
 
-    async def work(_: Cluster, cloud: Cloud) -> tuple[str, str, str | None]:
+    Only where its guest is seen running on the host that Nova has it on.
+    """
+
+    async def work(_: Cluster, cloud: Cloud) -> tuple[str, str, Repair]:
         nova, found = await _server(cloud, instance, from_host, "repair-state")
-        why_not = await nova.why_no_repair(found)
-        if why_not is None and not dry_run:
-            await nova.repair(found)
-        return found.name, found.host, why_not
+        wrong = await nova.to_repair(found)
+        if wrong.why_not is None and not dry_run:
+            await nova.repair(found, wrong)
+        return found.name, found.host, wrong
 
-    name, host, why_not = with_cloud(cluster, work, cloud_name)
+    name, host, wrong = with_cloud(cluster, work, cloud_name)
     if as_json:
-        repaired = why_not is None and not dry_run
-        told = {"instance": name, "host": host, "repaired": repaired, "dry_run": dry_run, "why_not": why_not}
-        typer.echo(json.dumps(told))
-    elif why_not is None:
-        seen = f"{name} was seen running on {host}, as Nova has it"
-        typer.echo(f"{seen}: its state would be set to active." if dry_run else f"{seen}: its state is active again.")
-    if why_not is not None:
+        repaired = wrong.why_not is None and not dry_run
+        bindings = {where: list(ports) for where, ports in wrong.bindings.items()}
+        told = {"instance": name, "host": host, "repaired": repaired, "dry_run": dry_run, "why_not": wrong.why_not}
+        typer.echo(json.dumps({**told, "leftover_bindings": bindings}))
+    elif wrong.why_not is None:
+        _say_repaired(name, host, wrong, dry_run=dry_run)
+    if wrong.why_not is not None:
         if as_json:
             raise typer.Exit(int(ExitStatus.REFUSED))
-        raise HotfootError(why_not, ExitStatus.REFUSED)
+        raise HotfootError(wrong.why_not, ExitStatus.REFUSED)
+
+
+def _say_repaired(name: str, host: str, wrong: Repair, *, dry_run: bool) -> None:
+    from hotfoot.cloud.port_bindings import in_words
+
+    seen = f"{name} was seen running on {host}, as Nova has it"
+    if wrong.state:
+        typer.echo(f"{seen}: its state would be set to active." if dry_run else f"{seen}: its state is active again.")
+    if wrong.bindings:
+        done = "would be removed" if dry_run else "were removed"
+        typer.echo(f"What a broken-off move has left of its ports {done}: bindings to {in_words(wrong.bindings)}.")
 
 
 async def _server(cloud: Cloud, wanted: str, from_host: str | None, verb: str) -> tuple[NovaCloud, Instance]:

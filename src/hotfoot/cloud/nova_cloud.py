@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from hotfoot.cloud import port_bindings
 from hotfoot.cloud.nova_migration import (
     ABORTABLE,
     HOST,
@@ -17,7 +18,9 @@ from hotfoot.cloud.nova_migration import (
     THE_API,
     Json,
     Look,
+    Repair,
     destination_of,
+    is_shown_wrongly,
     job_sample,
     together,
     why_no_repair,
@@ -110,7 +113,11 @@ class NovaCloud:
 
     async def examine(self, instance: Instance, destination: str) -> PairFacts:
         """Ask Nova and Placement what a move of the server depends on."""
-        in_progress, needs = await asyncio.gather(self._in_progress(instance.uuid), self._needs(instance.uuid))
+        in_progress, needs, left = await asyncio.gather(
+            self._in_progress(instance.uuid),
+            self._needs(instance.uuid),
+            port_bindings.leftovers(self._api, instance.uuid, instance.host),
+        )
         return PairFacts(
             destination=destination,
             job_under_way=bool(in_progress),
@@ -119,6 +126,7 @@ class NovaCloud:
                 needs=needs,
                 names_cold_host=self._api.offers("2.56"),
                 visible=self.visible(instance.host) is not None,
+                leftover_bindings=left,
             ),
         )
 
@@ -384,17 +392,22 @@ class NovaCloud:
             return Look.NOT_TOLD
         return Look.RUNNING
 
-    async def why_no_repair(self, instance: Instance) -> str | None:
-        """Say why the server may not be set to active; None where it may."""
-        server, in_progress, seen = await asyncio.gather(
+    async def to_repair(self, instance: Instance) -> Repair:
+        """Say what may be set right of a server, or why nothing may."""
+        server, in_progress, seen, left = await asyncio.gather(
             self._api.get("compute", f"/servers/{instance.uuid}"),
             self._in_progress(instance.uuid),
             self.sightings(instance.uuid),
+            port_bindings.leftovers(self._api, instance.uuid, instance.host),
         )
-        return why_no_repair(server["server"], seen, in_progress)
+        why_not = why_no_repair(server["server"], seen, in_progress, leftovers=bool(left))
+        return Repair(why_not=why_not, state=is_shown_wrongly(server["server"]), bindings=left)
 
-    async def repair(self, instance: Instance) -> None:
-        """Set the server to active, and let go of what Nova still works on. Raises HotfootError."""
+    async def repair(self, instance: Instance, wrong: Repair) -> None:
+        """Set the server to active, let go of what Nova still works on, and remove leftovers. Raises HotfootError."""
+        await port_bindings.remove(self._api, wrong.bindings)
+        if not wrong.state:
+            return
         path = f"/servers/{instance.uuid}"
         await self._api.post("compute", f"{path}/action", {"os-resetState": {"state": "active"}})
         server = (await self._api.get("compute", path))["server"]

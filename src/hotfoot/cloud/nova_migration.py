@@ -244,25 +244,50 @@ def _remark(server: Json, at: str) -> str | None:
     return None
 
 
-def why_no_repair(server: Json, sightings: Sequence[Sighting], in_progress: Sequence[Json]) -> str | None:
-    """Say why the state of a server may not be set to active; None where it may.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repair:
+    """What is wrong with a server in Nova and Neutron alone, its guest being well."""
 
-    Invariant: None only for a server that Nova shows wrongly, whose guest is seen on the host that Nova names and
-    nowhere else, with no migration in progress: a state that is set is believed by all that comes after.
+    why_not: str | None
+    """Why nothing of it may be set right; None where it may."""
+    state: bool
+    """Whether Nova shows it wrongly."""
+    bindings: Mapping[str, tuple[str, ...]]
+    """Hosts to which a broken-off move has left ports bound, each with the ports (ids)."""
+
+
+def is_shown_wrongly(server: Json) -> bool:
+    """Whether Nova shows a server in ERROR, or still works on it."""
+    return server.get("status") == "ERROR" or server.get(TASK) is not None
+
+
+def why_no_repair(
+    server: Json, sightings: Sequence[Sighting], in_progress: Sequence[Json], *, leftovers: bool = False
+) -> str | None:
+    """Say why nothing of a server may be set right; None where its state and its leftover bindings may.
+
+    Invariant: None only for a server that Nova shows wrongly, or that has ``leftovers`` of a broken-off move, whose
+    guest is seen on the host that Nova names and nowhere else, with no migration in progress: a state that is set is
+    believed by all that comes after.
     """
     name, host = server.get("name"), server.get(HOST)
-    if server.get("status") != "ERROR" and server.get(TASK) is None:
+    alive = [seen for seen in sightings if seen.state in MOVABLE_STATES and seen.alive]
+    elsewhere = [seen.host for seen in alive] not in ([], [host])
+    if not is_shown_wrongly(server) and not leftovers and not (elsewhere and not in_progress):
         return f"Nova shows {name} as {server.get('status')}: there is nothing to repair."
     if in_progress:
         where = destination_of(in_progress[0]) or "a host that is being chosen"
         return f"A migration of {name} to {where} is in progress; `hotfoot watch` shows it, `hotfoot abort` stops it."
-    alive = [seen for seen in sightings if seen.state in MOVABLE_STATES and seen.alive]
     if not alive:
         told = "; ".join(f"{seen.host}: {seen.problem}" for seen in sightings if seen.problem)
         return f"Nobody sees {name} running{f' ({told.rstrip(chr(46))})' if told else ''}, so that its state stays."
-    if [seen.host for seen in alive] != [host]:
+    if elsewhere:
         where = " and ".join(seen.host for seen in alive)
-        return f"{name} runs on {where}, and Nova takes it to be on {host}: to set its state would make that worse."
+        return (
+            f"{name} runs on {where}, and Nova takes it to be on {host}: to set its state would make that worse, and no"
+            " call of Nova's API sets its host. Do not stop, start, rebuild or move it through Nova before its host and"
+            " its node are right in Nova's database."
+        )
     if alive[0].state is not InstanceState.RUNNING:
         return f"{name} is {alive[0].state} on {host}: Nova would take it for running."
     return None

@@ -54,6 +54,8 @@ class NovaFacts:
     """Whether this Nova takes a destination for a cold migration (from microversion 2.56 on)."""
     visible: bool = False
     """Whether libvirt on its source can be asked, so that the whole migration can be seen."""
+    leftover_bindings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Hosts to which its ports are still bound by a move that was broken off, each with the ports (ids)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ says "no valid host": so the same is looked at here, where it can still be named
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from hotfoot.inventory import Instance, InstanceState, Inventory
@@ -34,6 +34,7 @@ def check_nova(
         *_server(instance, facts, options),
         *(_there(inventory, instance, destination, facts, options) if destination else ()),
     )
+    left = {} if destination else _left_bound(facts, options)
     live = Mode.BLOCK if options.block else Mode.LIVE
     mode = Mode.COLD if options.cold else live
     order = Order(
@@ -51,7 +52,14 @@ def check_nova(
         destination=destination,
         mode=mode,
         obstacles=obstacles,
-        remarks=tuple(_remarks(instance, facts, options)),
+        remarks=(
+            *_remarks(instance, facts, options),
+            *(
+                f"Nova would fail to move {instance.name} to {host}, to which a move that was broken off has left"
+                f" {_ports(ports)} bound; `hotfoot repair-state {instance.name}` removes that."
+                for host, ports in left.items()
+            ),
+        ),
         order=None if obstacles else order,
         visible=facts.visible,
     )
@@ -114,8 +122,23 @@ def _there(
             f"{destination} is disabled in Nova{why}, so that its scheduler accepts nothing there;"
             f" `openstack compute service set --enable {destination} nova-compute` lets it in."
         )
+    if ports := _left_bound(facts, options).get(destination):
+        yield (
+            f"A move that was broken off has left {_ports(ports)} of {instance.name} bound to {destination}, so that"
+            f" Neutron refuses to bind {'it' if len(ports) == 1 else 'them'} there again, and Nova would find no valid"
+            f" host; `hotfoot repair-state {instance.name}` removes that."
+        )
     yield from _room(instance, destination, facts, host)
     yield from _rules(inventory, instance, destination)
+
+
+def _left_bound(facts: NovaFacts, options: MigrationOptions) -> Mapping[str, tuple[str, ...]]:
+    """Return the leftovers that matter: a move that goes on has its own, and a cold one binds what it has moved."""
+    return {} if facts.under_way or options.cold else facts.leftover_bindings
+
+
+def _ports(ports: tuple[str, ...]) -> str:
+    return f"the port {ports[0]}" if len(ports) == 1 else f"{len(ports)} ports"
 
 
 def _room(instance: Instance, destination: str, facts: NovaFacts, host: NovaHost) -> Iterator[str]:
