@@ -55,16 +55,25 @@ class _Setting:
     area_mib: int
 
 
-def _settings(count: int) -> Iterator[_Setting]:
-    """All combinations, or so many of them, evenly picked."""
+def _settings(count: int) -> tuple[_Setting, ...]:
+    """Return all combinations, or so many of them, evenly picked."""
     every = [
         _Setting(memory, link, round(load * carries), area)
         for memory, area in _AREAS.items()
         for link, carries in _LINKS.items()
         for load in _LOADS
     ]
-    for n in range(count):
-        yield every[n * len(every) // count]
+    return tuple(every[n * len(every) // count] for n in range(count))
+
+
+def _earlier(settings: Sequence[_Setting]) -> list[Trial]:
+    """Return what an earlier run has kept of these settings."""
+    kept = [Trial(**told) for told in json.loads(_RESULT.read_text())["trials"]] if _RESULT.exists() else []
+    return [trial for trial in kept if _setting_of(trial) in settings]
+
+
+def _setting_of(trial: Trial) -> _Setting:
+    return _Setting(trial.memory_mib, trial.link, trial.rate_mib, trial.area_mib)
 
 
 def _say(text: str) -> None:
@@ -100,11 +109,13 @@ async def _move(cluster: Cluster, cloud: LibvirtCloud, setting: _Setting) -> Tri
     )
 
 
-def _measure(name: str, count: int) -> Iterator[Trial]:
+def _measure(name: str, settings: Sequence[_Setting]) -> Iterator[Trial]:
+    if not settings:
+        return
     told = _hotfoot("lab", "up", "--name", name, "--hosts", "2", "--instances", "0", "--json")
     cluster_file = Path(told["cluster_file"])
     memory = 0
-    for n, setting in enumerate(_settings(count), 1):
+    for n, setting in enumerate(settings, 1):
         if setting.memory_mib != memory:
             if memory:
                 _hotfoot("lab", "instance", "kill", _INSTANCE, "--name", name)
@@ -120,7 +131,7 @@ def _measure(name: str, count: int) -> Iterator[Trial]:
             return await _move(cluster, cloud, setting)
 
         trial = with_libvirt(cluster_file, work)
-        _say(f"{n} of {count}: {trial.in_words()}")
+        _say(f"{n} of {len(settings)}: {trial.in_words()}")
         yield trial
 
 
@@ -141,13 +152,16 @@ def main() -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description="Forecasts of migrations against what came out.")
     parser.add_argument("--moves", type=int, default=60, help="how many migrations [default: 60, all settings]")
+    parser.add_argument("--resume", action="store_true", help="only what an earlier run has not come to")
     parser.add_argument("--name", default="forecast", help="the lab's name [default: forecast]")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _terminated)
-    trials: list[Trial] = []
+    settings = _settings(options.moves)
+    trials = _earlier(settings) if options.resume else []
+    done = {_setting_of(trial) for trial in trials}
     try:
-        for trial in _measure(options.name, options.moves):
+        for trial in _measure(options.name, [setting for setting in settings if setting not in done]):
             trials.append(trial)
             _kept(trials)
     except HotfootError as error:
