@@ -108,7 +108,7 @@ def test_two_of_the_hosts(lab: TestLab) -> None:
 
 
 def test_a_firewall_that_drops_migrations(lab: TestLab) -> None:
-    with rule(lab, "n2", "tcp dport 49152-49215 tcp flags syn drop"):
+    with rule(lab, "n2", "tcp dport 49152-49215 tcp flags & (syn | ack) == syn drop"):
         proofs = proofs_of(lab)
     assert seen(lab, proofs) == [("ports.migration-filtered", "n2", None)]
     assert pair(proofs, "n1", "n2").libvirt == ""
