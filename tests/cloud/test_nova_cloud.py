@@ -145,6 +145,12 @@ async def test_what_a_broken_off_move_has_left_of_ports_is_told_and_removed() ->
     assert (wrong.why_not, wrong.state) == (None, False)
     await cloud.repair(WEB1, wrong)
     assert double.sent == [("DELETE", "/ports/p1/bindings/n2", None)]
+    double.answers["DELETE"] = _refusal(403)
+    with pytest.raises(
+        HotfootError, match=r"bound to n2 \(1 port\), and Neutron lets only the role service"
+    ) as refused:
+        await cloud.repair(WEB1, wrong)
+    assert refused.value.status is ExitStatus.REFUSED
     double.answers[f"{HERE}/migrations"] = {"migrations": [in_progress()]}
     assert "is in progress" in ((await cloud.to_repair(WEB1)).why_not or "")
 

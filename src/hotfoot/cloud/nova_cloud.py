@@ -405,9 +405,11 @@ class NovaCloud:
 
     async def repair(self, instance: Instance, wrong: Repair) -> None:
         """Set the server to active, let go of what Nova still works on, and remove leftovers. Raises HotfootError."""
+        if wrong.state:
+            await self._set_active(instance)
         await port_bindings.remove(self._api, wrong.bindings)
-        if not wrong.state:
-            return
+
+    async def _set_active(self, instance: Instance) -> None:
         path = f"/servers/{instance.uuid}"
         await self._api.post("compute", f"{path}/action", {"os-resetState": {"state": "active"}})
         server = (await self._api.get("compute", path))["server"]

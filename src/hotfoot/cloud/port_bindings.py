@@ -12,8 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hotfoot.cloud.openstack_api import OpenStackApi
-from hotfoot.errors import HotfootError
+from hotfoot.cloud.openstack_api import OpenStackApi, OpenStackRefusal
+from hotfoot.errors import ExitStatus, HotfootError
 
 Leftovers = Mapping[str, tuple[str, ...]]
 """Hosts, each with the ports (ids) that are bound there inactively."""
@@ -34,10 +34,20 @@ async def leftovers(api: OpenStackApi, uuid: str, host: str) -> Leftovers:
 
 
 async def remove(api: OpenStackApi, found: Leftovers) -> None:
-    """Delete leftovers. Raises HotfootError."""
-    for host, ports in found.items():
-        for port in ports:
-            await api.delete("network", f"/ports/{port}/bindings/{host}")
+    """Delete leftovers. Raises HotfootError; also where Neutron leaves that to services, as its own policy does."""
+    try:
+        for host, ports in found.items():
+            for port in ports:
+                await api.delete("network", f"/ports/{port}/bindings/{host}")
+    except OpenStackRefusal as refusal:
+        if refusal.status_code != 403:
+            raise
+        raise HotfootError(
+            f"Ports are still bound to {in_words(found)}, and Neutron lets only the role service remove that"
+            " (its policy delete_port_binding): repeat this with credentials that have the role, such as Nova's own, or"
+            " give it to yours (`openstack role add --user USER --project PROJECT service`).",
+            ExitStatus.REFUSED,
+        ) from refusal
 
 
 def in_words(found: Leftovers) -> str:
