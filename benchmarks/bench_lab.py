@@ -101,6 +101,13 @@ def raised_lab(options: Sequence[str], name: str = NAME) -> Iterator[dict[str, A
         _down(name)
 
 
+def hotfoot(*words: str) -> None:
+    """Run a command that must succeed; raises HotfootError."""
+    done = subprocess.run([HOTFOOT, *words], stdout=subprocess.DEVNULL, check=False)
+    if done.returncode != 0:
+        raise HotfootError(f"`hotfoot {' '.join(words)}` ended with {done.returncode}.")
+
+
 def _lab(told: dict[str, Any]) -> BenchLab:
     return BenchLab(
         cluster_file=Path(told["cluster_file"]),

@@ -11,17 +11,16 @@ import argparse
 import asyncio
 import json
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 # Run as a file, so that Python looks beside it; the benchmark's modules are `benchmarks.*`.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.bench_lab import HOTFOOT
+from benchmarks.bench_lab import hotfoot, raised_lab
 from benchmarks.forecast_errors import Trial, as_text, goals
 
 from hotfoot.cli.session import throughput_probe, with_libvirt
@@ -45,6 +44,7 @@ _LOADS = (0.0, 0.25, 0.5, 0.75, 1.6)
 """Rate of rewriting, as a share of what the link carries."""
 _REST_S = 2.0
 _INSTANCE = "vm1"
+_UP = ("--hosts", "2", "--instances", "0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +80,6 @@ def _say(text: str) -> None:
     print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
-def _hotfoot(*words: str) -> dict[str, Any]:
-    done = subprocess.run([HOTFOOT, *words], stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode != 0:
-        raise HotfootError(f"`hotfoot {' '.join(words)}` ended with {done.returncode}.")
-    return json.loads(done.stdout) if "--json" in words else {}
-
-
 async def _move(cluster: Cluster, cloud: LibvirtCloud, setting: _Setting) -> Trial:
     options = MigrationOptions(policy=BUILT_IN["gentle"])
     survey = Survey(cloud, throughput_probe(cluster))
@@ -112,27 +105,26 @@ async def _move(cluster: Cluster, cloud: LibvirtCloud, setting: _Setting) -> Tri
 def _measure(name: str, settings: Sequence[_Setting]) -> Iterator[Trial]:
     if not settings:
         return
-    told = _hotfoot("lab", "up", "--name", name, "--hosts", "2", "--instances", "0", "--json")
-    cluster_file = Path(told["cluster_file"])
-    memory = 0
-    for n, setting in enumerate(settings, 1):
-        if setting.memory_mib != memory:
-            if memory:
-                _hotfoot("lab", "instance", "kill", _INSTANCE, "--name", name)
-            memory = setting.memory_mib
-            _hotfoot("lab", "instance", "add", _INSTANCE, "--name", name, "--memory", str(memory))
-        for host in _HOSTS:
-            _hotfoot("lab", "shape", host, setting.link, "--name", name)
-        load = ("--rate", str(setting.rate_mib), "--area", str(setting.area_mib))
-        _hotfoot("lab", "instance", "load", _INSTANCE, "--name", name, *load)
+    with raised_lab(_UP, name) as told:
+        memory = 0
+        for n, setting in enumerate(settings, 1):
+            if setting.memory_mib != memory:
+                if memory:
+                    hotfoot("lab", "instance", "kill", _INSTANCE, "--name", name)
+                memory = setting.memory_mib
+                hotfoot("lab", "instance", "add", _INSTANCE, "--name", name, "--memory", str(memory))
+            for host in _HOSTS:
+                hotfoot("lab", "shape", host, setting.link, "--name", name)
+            load = ("--rate", str(setting.rate_mib), "--area", str(setting.area_mib))
+            hotfoot("lab", "instance", "load", _INSTANCE, "--name", name, *load)
 
-        async def work(cluster: Cluster, cloud: LibvirtCloud, setting: _Setting = setting) -> Trial:
-            await asyncio.sleep(_REST_S)
-            return await _move(cluster, cloud, setting)
+            async def work(cluster: Cluster, cloud: LibvirtCloud, setting: _Setting = setting) -> Trial:
+                await asyncio.sleep(_REST_S)
+                return await _move(cluster, cloud, setting)
 
-        trial = with_libvirt(cluster_file, work)
-        _say(f"{n} of {len(settings)}: {trial.in_words()}")
-        yield trial
+            trial = with_libvirt(Path(told["cluster_file"]), work)
+            _say(f"{n} of {len(settings)}: {trial.in_words()}")
+            yield trial
 
 
 def _terminated(*_: object) -> NoReturn:
@@ -168,8 +160,6 @@ def main() -> None:
         print(f"bench: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("bench: stopped.", file=sys.stderr)
-    finally:
-        subprocess.run([HOTFOOT, "lab", "down", "--name", options.name], stdout=sys.stderr, check=False)
     if not trials:
         sys.exit(2)
     print(_kept(trials) if options.json else as_text(trials))

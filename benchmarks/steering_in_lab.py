@@ -18,7 +18,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -26,7 +25,7 @@ from typing import Any, NoReturn
 # Run as a file, so that Python looks beside it; the benchmark's modules are `benchmarks.*`.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.bench_lab import HOTFOOT
+from benchmarks.bench_lab import hotfoot, raised_lab
 from benchmarks.contenders import (
     OVIRT_MINIMAL,
     OVIRT_POST_COPY,
@@ -53,7 +52,8 @@ from hotfoot.migration.sample import JobSample
 
 MEMORY_MIB, LINK, CARRIES_MIB = 256, "200mbit", 23.8
 _RESULT = Path(__file__).resolve().parent / "results" / "steering-in-lab.json"
-_INSTANCE, _HOSTS = "vm1", ("n1", "n2")
+_INSTANCE = "vm1"
+_UP = ("--hosts", "2", "--instances", "1", "--memory", str(MEMORY_MIB), "--link-rate", LINK)
 _REST_S = 2.0
 
 
@@ -187,31 +187,12 @@ async def _move(cloud: LibvirtCloud, way: Way, guest: Guest, patience_s: int) ->
     )
 
 
-def _hotfoot(*words: str) -> dict[str, Any]:
-    done = subprocess.run([HOTFOOT, *words], stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode != 0:
-        raise HotfootError(f"`hotfoot {' '.join(words)}` ended with {done.returncode}.")
-    return json.loads(done.stdout) if "--json" in words else {}
-
-
-@contextmanager
-def _lab(name: str) -> Iterator[Mapping[str, Any]]:
-    size = ("--hosts", "2", "--instances", "1", "--memory", str(MEMORY_MIB), "--link-rate", LINK)
-    try:
-        yield _hotfoot("lab", "up", "--name", name, *size, "--json")
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):  # another Ctrl-C must not leave half a lab
-            with suppress(ValueError):
-                signal.signal(number, signal.SIG_IGN)
-        subprocess.run([HOTFOOT, "lab", "down", "--name", name], stdout=sys.stderr, check=False)
-
-
 def _measure(name: str, told: Mapping[str, Any], rounds: int, patience_s: int) -> Iterator[End]:
     python = python_with_nova()
     ways = _ways(lambda: _NovaBeside(python, ActionKind.GIVE_UP))
     for guest in GUESTS:
         load = ("--rate", str(round(guest.share * CARRIES_MIB)), "--area", str(guest.area_mib))
-        _hotfoot("lab", "instance", "load", _INSTANCE, "--name", name, *load)
+        hotfoot("lab", "instance", "load", _INSTANCE, "--name", name, *load)
         for _ in range(rounds):
             for way in ways:
 
@@ -220,7 +201,7 @@ def _measure(name: str, told: Mapping[str, Any], rounds: int, patience_s: int) -
 
                 end = with_libvirt(Path(told["cluster_file"]), work)
                 _say(f"{guest.name}: {way.name}: {end.in_words}")
-                _hotfoot("lab", "verify", _INSTANCE, "--name", name)
+                hotfoot("lab", "verify", _INSTANCE, "--name", name)
                 yield end
 
 
@@ -265,7 +246,7 @@ def main() -> None:
     ends: list[End] = []
     text = ""
     try:
-        with _lab(options.name) as told:
+        with raised_lab(_UP, options.name) as told:
             for end in _measure(options.name, told, options.rounds, options.patience):
                 ends.append(end)
                 text = _kept(ends, told)
