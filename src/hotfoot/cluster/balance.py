@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from hotfoot.cluster.duration import parse_duration_ms
-from hotfoot.cluster.keys import Checked, Number, Read, Section, Whole, told
+from hotfoot.cluster.keys import Checked, Read, Section, Whole, told
 from hotfoot.cluster.values import DURATION_AS_TEXT, Duration, duration_text
 
 _HOURS_PATTERN = r"^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$"
@@ -49,9 +49,6 @@ def _label(text: str) -> str:
     return text
 
 
-_Share = Annotated[float, Number(0, 1)]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Load(Section):
     """Where the load of instances is known better than by a look of two seconds: a Prometheus server."""
@@ -76,13 +73,12 @@ class Balance(Section):
         default=(), metadata=told("What to make even: memory, vcpus; with measured cpu, memory; by default both.")
     )
     measured: bool = field(default=False, metadata=told("By what instances use, not by what they are promised."))
-    threshold: _Share = field(
-        default=0.05, metadata=told("Nothing is moved while no host's share is further than this from the mean.")
+    threshold: float = field(
+        default=0.05,
+        metadata=told("Nothing is moved while no host's share is further than this from the mean.", ge=0, le=1),
     )
-    least_gain: _Share = field(default=0.01, metadata=told("The score must fall by this share of itself."))
-    cost_per_gib: Annotated[float, Number(0, 1000)] = field(
-        default=0.0005, metadata=told("What each GiB moved adds to the score.")
-    )
+    least_gain: float = field(default=0.01, metadata=told("The score must fall by this share of itself.", ge=0, le=1))
+    cost_per_gib: float = field(default=0.0005, metadata=told("What each GiB moved adds to the score.", ge=0, le=1000))
     load: Load | None = field(
         default=None, metadata=told("Where measured load is asked for; by default on the hosts themselves.")
     )

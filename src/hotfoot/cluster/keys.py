@@ -81,18 +81,3 @@ class Whole:
         from pydantic_core import core_schema
 
         return core_schema.int_schema(strict=True, ge=self._least, le=self._most)
-
-
-class Number:
-    """In ``Annotated``: a number from ``least`` to ``most``."""
-
-    __slots__ = ("_least", "_most")
-
-    def __init__(self, least: float, most: float) -> None:
-        self._least = least
-        self._most = most
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        from pydantic_core import core_schema
-
-        return core_schema.float_schema(ge=self._least, le=self._most)

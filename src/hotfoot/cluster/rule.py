@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from hotfoot.cluster.keys import Checked, Number, Section, Whole, told
+from hotfoot.cluster.keys import Checked, Section, Whole, told
 
 RuleKind = Literal["together", "apart", "only-on", "not-on", "spread", "near"]
 """As in docs/snapshot.md."""
@@ -32,6 +32,6 @@ class Rule(Section):
     near: tuple[_Name, ...] = field(default=(), metadata=told("Instances to whose zones the others belong: of near."))
     zones: Annotated[int, Whole(1, 1000)] = field(default=1, metadata=told("Over so many zones at least: of spread."))
     hard: bool = field(default=True, metadata=told("Whether no move may break it."))
-    weight: Annotated[float, Number(0.001, 1_000_000)] = field(
-        default=1.0, metadata=told("What a breach of a rule that is not hard costs.")
+    weight: float = field(
+        default=1.0, metadata=told("What a breach of a rule that is not hard costs.", ge=0.001, le=1_000_000)
     )

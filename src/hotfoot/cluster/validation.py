@@ -1,4 +1,4 @@
-"""Raw values of a cluster file judged by pydantic, which is imported here and nowhere else in this package."""
+"""Raw values of a cluster file judged by pydantic, of which nothing is imported before this module is."""
 
 from __future__ import annotations
 
