@@ -26,7 +26,7 @@ def pair() -> Iterator[TestLab]:
 
 
 def on(lab: TestLab, host: str, *words: str) -> str:
-    """Run a command without the start-up of `hotfoot lab exec`; nothing where it fails (no job yet)."""
+    """Run a command; nothing where it fails (no job yet)."""
     spec = store.load(lab.name)
     try:
         return run([*host_argv(spec, spec.host(host)), *words])

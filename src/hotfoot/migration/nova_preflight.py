@@ -34,7 +34,6 @@ def check_nova(
         *_server(instance, facts, options),
         *(_there(inventory, instance, destination, facts, options) if destination else ()),
     )
-    left = {} if destination else _left_bound(facts, options)
     live = Mode.BLOCK if options.block else Mode.LIVE
     mode = Mode.COLD if options.cold else live
     order = Order(
@@ -52,14 +51,7 @@ def check_nova(
         destination=destination,
         mode=mode,
         obstacles=obstacles,
-        remarks=(
-            *_remarks(instance, facts, options),
-            *(
-                f"Nova would fail to move {instance.name} to {host}, to which a move that was broken off has left"
-                f" {_ports(ports)} bound; `hotfoot repair-state {instance.name}` removes that."
-                for host, ports in left.items()
-            ),
-        ),
+        remarks=tuple(_remarks(instance, destination, facts, options)),
         order=None if obstacles else order,
         visible=facts.visible,
     )
@@ -172,7 +164,12 @@ def _is_member(instance: Instance, group: ServerGroup) -> bool:
     return instance.nova is not None and group.id in {each.id for each in instance.nova.server_groups}
 
 
-def _remarks(instance: Instance, facts: NovaFacts, options: MigrationOptions) -> Iterator[str]:
+def _remarks(instance: Instance, destination: str, facts: NovaFacts, options: MigrationOptions) -> Iterator[str]:
+    for host, ports in _left_bound(facts, options).items() if not destination else ():
+        yield (
+            f"Nova would fail to move {instance.name} to {host}, to which a move that was broken off has left"
+            f" {_ports(ports)} bound; `hotfoot repair-state {instance.name}` removes that."
+        )
     if instance.nova and instance.nova.locked:
         yield f"{instance.name} is locked, which holds back its project, but no administrator."
     if untold := tuple(_untold(options)):
