@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.lab.labs import TestLab, raised
 from tests.lab.tree import differences, tree
+from tests.lab.waiting import wait_until
 
 from hotfoot.cluster import load
 from hotfoot.prepare.errand import errand
@@ -78,7 +79,8 @@ def test_it_is_closed_to_strangers_for_good_and_opened_again(pair: TestLab) -> N
 
     for verb in ("reload", "restart"):
         pair.on("n1", "systemctl", verb, "nftables.service")
-        assert of_a_stranger(pair) == CLOSED
+        # systemd loads our table after nftables.service has reloaded, whose end the command waits for.
+        wait_until(lambda: of_a_stranger(pair) == CLOSED, f"after a {verb}, strangers are let in")
     pair.lab("fault", "kill-host", "n1")
     pair.lab("fault", "start-host", "n1")
     pair.on("n1", "systemctl", "start", "ssh.service", "libvirtd-tls.socket")  # its boot may not be over

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,11 @@ from openstack.connection import Connection
 from tests.lab.command import Said, hotfoot
 from tests.lab.labs import TestLab, bring_up
 from tests.lab.openstack_login import connection_to
+from tests.lab.waiting import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.matrix
 
 NAME = "novacheck"
-PATIENCE_S = 120
 NOBODY = "dddddddd-0000-4000-8000-000000000000"
 HELD = {"VCPU": 1, "MEMORY_MB": 128}
 
@@ -43,13 +42,6 @@ def blind(lab: TestLab, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("blind") / "hotfoot.yaml"
     file.write_text(f"name: blind\nopenstack: {{cloud: lab, clouds_file: {lab.cluster.parent}/clouds.yaml}}\n")
     return file
-
-
-def wait_until(true: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < end, what
-        time.sleep(0.5)
 
 
 def check(blind: Path, *words: str) -> Said:

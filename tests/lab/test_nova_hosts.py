@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
@@ -16,6 +15,7 @@ from tests.lab.command import Said, finish, hotfoot
 from tests.lab.labs import TestLab, bring_up
 from tests.lab.openstack_login import connection_to
 from tests.lab.test_evacuate import BLOCKS
+from tests.lab.waiting import PATIENCE_S, wait_until
 
 from hotfoot.lab import witness
 
@@ -24,7 +24,6 @@ pytestmark = pytest.mark.matrix
 NAME = "novahosts"
 IMAGES = "/var/lib/nova/instances"
 SLOW, FAST = "20mbit", "1gbit"
-PATIENCE_S = 150
 INSTANCES = ("vm1", "vm2", "vm3")
 APART = ("pair1", "pair2")
 """Servers without an address, in one server group (anti-affinity)."""
@@ -117,13 +116,6 @@ def check_blocks(lab: TestLab, uuid: str, count: int) -> None:
     lab.on("n2", "qemu-img", "convert", "-U", "-f", "qcow2", "-O", "raw", image, raw)
     lab.on("n2", "python3", "-c", BLOCKS, raw, str(count))
     lab.on("n2", "rm", raw)
-
-
-def wait_until(true: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < end, what
-        time.sleep(0.5)
 
 
 def begin(lab: TestLab, *words: str) -> tuple[Popen[str], list[dict[str, Any]]]:

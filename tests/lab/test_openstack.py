@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +13,13 @@ from openstack.connection import Connection
 from tests.lab.command import finish, hotfoot
 from tests.lab.labs import TestLab, bring_up
 from tests.lab.openstack_login import connection_to
+from tests.lab.waiting import PATIENCE_S, wait_until
 
 from hotfoot.lab import store, witness
 
 pytestmark = pytest.mark.matrix
 
 NAME = "nova"
-PATIENCE_S = 120
 QUICK = ("--no-forecast", "--json")
 TOKEN_S = 90
 
@@ -44,13 +43,6 @@ def blind(lab: TestLab, tmp_path: Path) -> Path:
     file = tmp_path / "hotfoot.yaml"
     file.write_text(f"name: blind\nopenstack: {{cloud: lab, clouds_file: {lab.cluster.parent}/clouds.yaml}}\n")
     return file
-
-
-def wait_until(true: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < end, what
-        time.sleep(0.5)
 
 
 def status(lab: TestLab, instance: str) -> str:

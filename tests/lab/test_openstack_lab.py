@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import stat
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ from openstack.connection import Connection
 from openstack.exceptions import SDKException
 from tests.lab.command import hotfoot
 from tests.lab.labs import TestLab, bring_up
+from tests.lab.waiting import wait_until
 
 pytestmark = pytest.mark.matrix  # some minutes, and as many again where its part of the cache is not built yet
 NAME = "openstack"
-PATIENCE_S = 180
 UNDER_WAY = ("accepted", "queued", "preparing", "running", "post-migrating")
 
 
@@ -41,13 +40,6 @@ def cloud(told: dict[str, Any]) -> Connection:
     connection = Connection(config=config.get_one(told["cloud"]))
     connection.compute.default_microversion = "2.96"
     return connection
-
-
-def wait_until(true: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < end, what
-        time.sleep(0.5)
 
 
 def answers(cloud: Connection) -> bool:

@@ -2,7 +2,8 @@
 
 A packet is dropped for good by any one base chain (nft(8), VERDICT STATEMENTS), so that this table works beside
 firewalld, ufw and iptables as well as alone; it opens nothing that they close. A unit of its own loads it at boot,
-and again whenever nftables.service has thrown all rules away.
+and again whenever nftables.service has thrown all rules away. Between the two, until systemd has run nft, all
+are let in.
 """
 
 from __future__ import annotations
