@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 HOTFOOT = str(Path(sys.executable).with_name("hotfoot"))
+_running: list[subprocess.Popen[str]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def start(*words: str, cluster: Path | None = None) -> subprocess.Popen[str]:
 
 def popen(argv: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[str]:
     """Start a program and return at once."""
-    return subprocess.Popen(
+    process = subprocess.Popen(
         argv,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -61,6 +63,22 @@ def popen(argv: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[str]:
         env=env,
         cwd="/",
     )
+    _running.append(process)
+    return process
+
+
+@contextmanager
+def ended() -> Iterator[None]:
+    """End what was started within and still runs: a test that failed leaves nothing to the next."""
+    before = len(_running)
+    try:
+        yield
+    finally:
+        for process in _running[before:]:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        del _running[before:]
 
 
 def finish(process: subprocess.Popen[str], timeout_s: float = 180) -> Said:

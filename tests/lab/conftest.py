@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from tests.lab.command import ended
 from tests.lab.labs import TestLab, raised
 from tests.lab.tree import differences
 from tests.lab.workbench import NAME, Bench, listing
@@ -31,6 +32,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         pytest.exit(f"CI must run the lab tests, and this machine cannot: {reasons[0]}", returncode=1)
     for item in here if reasons else []:
         item.add_marker(pytest.mark.skip(reason=f"this machine cannot run a lab: {reasons[0]}"))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_running() -> Iterator[None]:
+    """No command outlives the test that started it."""
+    with ended():
+        yield
 
 
 @pytest.fixture(scope="module")
