@@ -16,7 +16,14 @@ def finding(host: str = "n1", severity: Severity = Severity.BLOCKS, *, mended: b
     step = Change(host=host, phase=Phase.NAMES, step=Refresh(unit="x"))
     words = {"what": f"{host} is wrong.", "evidence": "seen", "why": "because", "remedy": "mend it"} | more
     return Finding(
-        code="names.wrong", severity=severity, host=host, peer=None, changes=(step,) if mended else (), **words
+        code="names.wrong",
+        severity=severity,
+        host=host,
+        what=words["what"],
+        evidence=words["evidence"],
+        why=words["why"],
+        remedy=words["remedy"],
+        changes=(step,) if mended else (),
     )
 
 

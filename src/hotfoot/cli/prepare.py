@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _MOST_ROUNDS = 3
 """Some changes can be planned only once others are made, such as those below a mount."""
+_PASSES_S, _AGAIN_S = 20.0, 1.0
+"""How long, and how often, it is looked whether what may pass by itself has passed."""
 
 
 def prepare(
@@ -146,7 +149,7 @@ class _Prepare:
             outcome = report.outcome
             if outcome == "stopped":
                 break
-            found = self._look()
+            found = self._look_at_what_is_left() if outcome == "completed" else self._look()
             if outcome != "completed":
                 break
         problems = [sentence for _, report in self._reports for sentence in self._told(report)]
@@ -167,6 +170,16 @@ class _Prepare:
             if report.status is not ExitStatus.COMPLETED:
                 return report.status
         return status_of(found.findings)
+
+    def _look_at_what_is_left(self) -> Outlook:
+        found = self._look()
+        if found.passing:
+            say(f"waiting for what may pass by itself: {found.passing[0].what}")
+        until_s = time.monotonic() + _PASSES_S
+        while found.passing and time.monotonic() < until_s:
+            time.sleep(_AGAIN_S)
+            found = self._look()
+        return found
 
     def _look(self) -> Outlook:
         from hotfoot.cluster.text import read_text

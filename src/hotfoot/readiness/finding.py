@@ -49,6 +49,8 @@ class Finding:
     remedy: str
     changes: tuple[Change, ...] = ()
     """What mends it, in order, on whatever hosts; empty where only a person can."""
+    passes: bool = False
+    """Within seconds after a change it may pass by itself: two daemons have yet to see each other again."""
 
     @property
     def topic(self) -> str:

@@ -21,6 +21,11 @@ class Outlook:
     findings: tuple[Finding, ...]
     plan: Plan
 
+    @property
+    def passing(self) -> tuple[Finding, ...]:
+        """What may pass by itself within seconds, since something was changed just now."""
+        return tuple(finding for finding in self.findings if finding.passes)
+
     def is_new(self, tried: Collection[tuple[str, str]]) -> bool:
         """Whether the plan has a change that was not tried: the others did not mend what asks for them."""
         return any(key not in tried for key in self.keys())
