@@ -16,6 +16,7 @@ from hotfoot.placement.snapshot import Limits
 from hotfoot.placement.wish import Drain, Wish
 
 HOSTS = ("n1", "n2", "n3")
+ROUND = ((1, "a", "n2"), (2, "b", "n3"), (3, "c", "n2"))
 ENDS = (
     ExitStatus.COMPLETED,
     ExitStatus.COMPLETED,
@@ -70,11 +71,14 @@ limits = st.builds(
 )
 
 
-@given(plans(), limits, st.data())
+links = st.dictionaries(st.sampled_from(HOSTS), st.none() | st.integers(1, 1 << 30))
+
+
+@given(plans(), limits, links, st.data())
 def test_whatever_comes_of_the_moves_it_comes_to_an_end_and_keeps_its_rules(
-    plan: Plan, bounds: Limits, data: st.DataObject
+    plan: Plan, bounds: Limits, rates: dict[str, int | None], data: st.DataObject
 ) -> None:
-    course = Course(limits=bounds).planned(plan)
+    course = Course(limits=bounds).planned(plan, links=rates)
     for _ in range(4 * len(plan.moves) + 4):
         if course.next() is not Next.WAIT:
             break
@@ -198,6 +202,37 @@ def test_the_expected_end_follows_the_pace_of_what_was_done() -> None:
     course = course.ended(1, Ended(status=0, why=None, at_ms=5000))
     assert left_s(course, 5000, {}) == pytest.approx(8.0)
     assert left_s(course.begun(2, 5000), 6000, {2: 5.0}) == pytest.approx(5.0 + 5.0)
+
+
+def test_on_a_link_that_is_known_one_stream_follows_the_other_without_a_pause() -> None:
+    rate = 1 << 25  # each move sends for 2 s
+    plan = planned(*(move(number, name, "n1", place, seconds=2.5) for number, name, place in ROUND))
+    course = Course(limits=Limits(per_source=2)).planned(plan, 0.5, {"n1": rate, "n2": 8 * rate, "n3": None})
+    assert [step.n for step in course.startable()] == [1]
+    course = course.begun(1, 1000)
+    assert course.startable() == ()
+    assert course.startable({1: 2 * rate}) == ()
+    assert [step.n for step in course.startable({1: rate // 2})] == [2]  # gone when the next one is prepared
+    assert [step.n for step in course.startable({1: 2 * rate}, 3.0)] == [2]  # preparing takes that long here
+    course = course.begun(2, 2000)
+    assert course.startable({1: 0, 2: 0}) == ()  # the limit
+    unknown = Course(limits=Limits(per_source=2)).planned(plan)
+    assert [step.n for step in unknown.startable()] == [1, 2]
+
+
+def test_a_link_that_carries_more_than_one_stream_takes_can_use_another() -> None:
+    plan = planned(*(move(number, name, "n1", place) for number, name, place in ROUND))
+    course = Course(limits=Limits(per_source=3, per_destination=2)).planned(
+        plan, 0.5, {"n1": 300, "n2": 100, "n3": 100}
+    )
+    assert [step.n for step in course.startable()] == [1, 2]  # one to each of the slower ones
+
+
+def test_the_expected_end_counts_streams_over_a_known_link_one_after_the_other() -> None:
+    plan = planned(*(move(number, name, "n1", place, seconds=3.0) for number, name, place in ROUND))
+    course = Course(limits=Limits(per_source=2)).planned(plan, 1.0, {"n1": 1 << 25})
+    assert left_s(course, 0, {}) == pytest.approx(1.0 + 3 * 2.0)
+    assert left_s(course.begun(1, 1000), 2000, {1: 2.0}) == pytest.approx(3 * 2.0)
 
 
 def test_the_overhead_of_moves_is_learned_from_those_that_were_done() -> None:

@@ -1,26 +1,29 @@
 """How a plan is carried out: which moves may start, what an end means, when to plan anew, when it is over. Pure.
 
-Invariants: a move starts only when all it waits for are done, never beyond the limits, and never while another move of
-the same instance runs or one before it has failed; once stopping, none starts but the rest of a convoy that has begun,
-since a rule would stay broken; none starts whose convoy has failed in a part; a move that has ended never changes
-again; an instance is tried at most ``MOST_TRIES`` times without success, and never twice to the same host; one that
-somebody else stopped, or whose place is not known, is left alone.
+Invariants: a move starts only when all it waits for are done, never beyond the limits, never while the links could not
+use one more stream, and never while another move of the same instance runs or one before it has failed; once stopping,
+none starts but the rest of a convoy that has begun, since a rule would stay broken; none starts whose convoy has failed
+in a part; a move that has ended never changes again; an instance is tried at most ``MOST_TRIES`` times without success,
+and never twice to the same host; one that somebody else stopped, or whose place is not known, is left alone.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from hotfoot.errors import ExitStatus
 from hotfoot.placement.plan import Plan
 from hotfoot.placement.snapshot import Cold, Limits
+from hotfoot.placement.streams import Links, Load, can_use_one_more
 from hotfoot.placement.wish import Wish
 
 MOST_TRIES = 2
 """Of one instance, to different hosts: what fails twice has a reason that a third host does not mend."""
+PREPARED_S = 1.0
+"""From the begin of a move to its first byte, at least: what is known of earlier moves may be nothing."""
 _OTHER_HOST_MAY_DO = (ExitStatus.ERROR, ExitStatus.REFUSED, ExitStatus.FAILED_ON_SOURCE)
 
 
@@ -109,6 +112,7 @@ class Course:
 
     steps: tuple[Step, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    links: Links = field(default_factory=dict)
     stopping: bool = False
     """No more moves start, but the rest of a convoy that has begun: paused or cancelled."""
     deadline_ms: int | None = None
@@ -118,8 +122,11 @@ class Course:
         """Return the moves in these states, in their order."""
         return tuple(step for step in self.steps if step.state in states)
 
-    def planned(self, plan: Plan, overhead_s: float = 0.0) -> Course:
-        """Return the course with the moves of one more round, of whose expected time so much is overhead."""
+    def planned(self, plan: Plan, overhead_s: float = 0.0, links: Links | None = None) -> Course:
+        """Return the course with the moves of one more round, of whose expected time so much is overhead.
+
+        ``links``: as known when it was planned; of a host of which nothing is known now, what was known before stays.
+        """
         last = max((step.n for step in self.steps), default=0)
         number = max((step.round for step in self.steps), default=0) + 1
         more = tuple(
@@ -141,17 +148,28 @@ class Course:
             )
             for move in plan.moves
         )
-        return replace(self, steps=self.steps + more)
+        known = {host: rate for host, rate in (links or {}).items() if rate}
+        return replace(self, steps=self.steps + more, links={**self.links, **known})
 
-    def startable(self) -> tuple[Step, ...]:
-        """Return the moves that may start now, all of them together."""
+    def startable(
+        self, left_bytes: Mapping[int, int] | None = None, prepared_s: float | None = None
+    ) -> tuple[Step, ...]:
+        """Return the moves that may start now, all of them together.
+
+        ``left_bytes``: what running moves (their numbers) have yet to send, as was seen; of others all that is planned.
+        ``prepared_s``: from the begin of a move to its first byte, as was seen; None: not yet.
+        """
         done = {step.n for step in self.in_state(StepState.DONE)}
         running = list(self.in_state(StepState.RUNNING))
         chosen = []
         for step in self.in_state(StepState.WAITING):
             if self.stopping and not self.convoy_begun(step):
                 continue
-            if done.issuperset(self.waits_for(step)) and self._allowed(step, running):
+            if not done.issuperset(self.waits_for(step)) or not self._allowed(step, running):
+                continue
+            ahead_s = max(step.overhead_s, PREPARED_S) if prepared_s is None else prepared_s
+            loads = self._loads(step, running, left_bytes or {})
+            if can_use_one_more(self.fastest(step) or 0.0, ahead_s, loads):
                 running.append(step)
                 chosen.append(step)
         return tuple(chosen)
@@ -192,6 +210,24 @@ class Course:
             (limits.per_destination, sum(other.destination == step.destination for other in running)),
         )
         return all(most is None or count < most for most, count in counted)
+
+    def fastest(self, step: Step) -> int | None:
+        """Return the bytes per second of the narrowest link that a move goes over; None: not known."""
+        return min(filter(None, (self.links.get(host) for host in (step.source, step.destination))), default=None)
+
+    def _loads(self, step: Step, running: list[Step], left_bytes: Mapping[int, int]) -> Iterator[Load]:
+        """Yield what the links of a move carry already, as far as they are known; none where it sends nothing."""
+        for rate, sharing in (
+            (self.links.get(step.source), [other for other in running if other.source == step.source]),
+            (self.links.get(step.destination), [other for other in running if other.destination == step.destination]),
+        ):
+            left = {other: left_bytes.get(other.n, other.transfer_bytes) for other in sharing}
+            if rate and step.transfer_bytes:
+                yield Load(
+                    rate=rate,
+                    asked=sum(self.fastest(other) or 0 for other, bytes_ in left.items() if bytes_),
+                    left_bytes=sum(left.values()),
+                )
 
     def begun(self, n: int, at_ms: int) -> Course:
         """Return the course in which a move that waited runs."""

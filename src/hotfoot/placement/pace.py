@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from hotfoot.placement.course import Course, Step, StepState
+from hotfoot.placement.course import PREPARED_S, Course, Step, StepState
 from hotfoot.placement.times import Job, timetable
 
 _SHORTEST_S = 1.0
@@ -28,16 +28,25 @@ def left_s(course: Course, now_ms: int, seen: Mapping[int, float]) -> float | No
             if length is None:
                 return None
             left = length - _gone_s(step, now_ms)
-        jobs.append(
-            Job(
-                source=step.source,
-                destination=step.destination,
-                transfer_bytes=0,
-                least_seconds=max(_SHORTEST_S, left),
-                after=frozenset(number[n] for n in course.waits_for(step) if n in number),
-            )
-        )
-    return timetable(jobs, {}, course.limits).seconds
+        after = frozenset(number[n] for n in course.waits_for(step) if n in number)
+        jobs.append(_job(course, step, max(_SHORTEST_S, left), after))
+    running = [number[step.n] for step in to_come if step.state is StepState.RUNNING]
+    return timetable(jobs, course.links, course.limits, running).seconds
+
+
+def _job(course: Course, step: Step, left_s: float, after: frozenset[int]) -> Job:
+    """Return what a move has yet to do: where its links are known it sends for most of that time, and shares them."""
+    rate = course.fastest(step)
+    prepared_s = left_s
+    if rate and step.transfer_bytes:
+        prepared_s = 0.0 if step.state is StepState.RUNNING else min(left_s, max(step.overhead_s, PREPARED_S))
+    return Job(
+        source=step.source,
+        destination=step.destination,
+        transfer_bytes=round((left_s - prepared_s) * (rate or 0)),
+        least_seconds=prepared_s,
+        after=after,
+    )
 
 
 def lengths_s(course: Course, now_ms: int) -> Mapping[int, float]:

@@ -2,9 +2,7 @@
 
 A move is prepared for ``least_seconds``, then sends its bytes. Streams that meet in a link share it fairly (max-min:
 what one cannot use goes to the others); a link carries its rate in each direction. A move begins as soon as its turn
-has come, its limits allow it, and the links can use one more stream: while they carry all that is asked of them, or
-are about to run dry while it is prepared. One fast stream is better than several slow ones: the guest dirties less
-meanwhile, and the first hosts are empty earlier.
+has come, its limits allow it, and the links can use one more stream (see ``streams``).
 
 Of the moves that may begin, those first on which most waits: the longest path of moves that wait for each other, or the
 work of the busiest link, whichever is longer: a busiest link that never idles is what the lower bound counts. Of equals
@@ -14,14 +12,13 @@ the slowest stream first, which leaves room beside it.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from hotfoot.placement.snapshot import Limits
+from hotfoot.placement.streams import Links, Load, can_use_one_more
 
 _TINY_S = 1e-9
-_USELESS_SHARE = 0.05
-"""Of its own rate; a stream that would get less is no gain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,17 +55,14 @@ class Timetable:
         return max((span.begins_s + span.seconds for span in self.spans), default=0.0)
 
 
-Links = Mapping[str, int | None]
-"""Bytes per second by host; None: not known, and never the narrowest."""
+def timetable(jobs: Sequence[Job], links: Links, limits: Limits, running: Collection[int] = ()) -> Timetable:
+    """Return when each job begins, and how long it takes; ``running``: numbers, from 0, of those that have begun.
 
-
-def timetable(jobs: Sequence[Job], links: Links, limits: Limits) -> Timetable:
-    """Return when each job begins, and how long it takes.
-
-    Invariants: no job begins before those it waits for are over; never more run than the limits allow; no link carries
-    more than its rate; the total is at least ``least_seconds``.
+    Invariants: no other job begins before those it waits for are over; never more run than the limits allow; no link
+    carries more than its rate; the total is at least ``least_seconds``.
     """
     clock = _Clock(jobs, links, limits)
+    clock.begin(running)
     while clock.unfinished:
         clock.start_what_may()
         clock.go_on()
@@ -130,6 +124,11 @@ class _Clock:
                 path[earlier] = max(path[earlier], self._alone_s(earlier) + path[number])
         return path
 
+    def begin(self, numbers: Collection[int]) -> None:
+        """Begin jobs, whether they may or not."""
+        for number in numbers:
+            self._begin(number)
+
     def start_what_may(self) -> None:
         """Begin jobs until no other one may, the most urgent first."""
         allowed = [one for one in self._ready if self._allowed(one)]
@@ -151,20 +150,22 @@ class _Clock:
 
     def _links_can_use(self, number: int) -> bool:
         job = self._jobs[number]
-        if not job.transfer_bytes:
-            return True
-        for name in self._links[number]:
-            spare = self._rate[name] - sum(self._fastest[one] for one in self._over[name] if self._left[one])
-            if spare < _USELESS_SHARE * self._fastest[number] and self._backlog_s(name) > job.least_seconds + _TINY_S:
-                return False
-        return True
+        loads = (
+            Load(
+                rate=self._rate[name],
+                asked=sum(self._fastest[one] for one in self._over[name] if self._left[one]),
+                left_bytes=sum(self._left[one] for one in self._over[name]),
+            )
+            for name in self._links[number]
+        )
+        return not job.transfer_bytes or can_use_one_more(self._fastest[number], job.least_seconds, loads)
 
     def _backlog_s(self, link: str) -> float:
         return sum(self._left[one] for one in self._over[link]) / self._rate[link]
 
     def _begin(self, number: int) -> None:
         job = self._jobs[number]
-        self._ready.remove(number)
+        self._ready.discard(number)
         self._begun[number] = self._now
         self._left[number] = float(job.transfer_bytes)
         self._prepared[number] = self._now + job.least_seconds

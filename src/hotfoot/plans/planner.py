@@ -18,6 +18,7 @@ from hotfoot.placement.plan_text import MadePlan
 from hotfoot.placement.planning import plan
 from hotfoot.placement.recheck import recheck, renumbered
 from hotfoot.placement.snapshot import Cold, Instance, Limits, Snapshot
+from hotfoot.placement.streams import Links
 from hotfoot.placement.wish import Wish
 
 
@@ -53,6 +54,11 @@ class Planned:
     inventory: Inventory
     snapshot: Snapshot
     overhead_s: float
+
+    @property
+    def links(self) -> Links:
+        """What was known of the hosts' links."""
+        return {host.name: host.link_bytes_per_s for host in self.snapshot.hosts}
 
 
 async def plan_for(snapshot: Snapshot, inventory: Inventory, wish: Wish, around: Around) -> Planned:

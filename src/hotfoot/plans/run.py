@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from statistics import median
 
 from hotfoot.errors import ExitStatus, HotfootError
 from hotfoot.journal.entries import now_ms
@@ -28,6 +29,8 @@ from hotfoot.plans.whereabouts import whereabouts
 
 LOOK_S = 0.5
 """How often the journal is told that this process lives, and asked whether somebody wants the plan to stop."""
+SENDING_BYTES = 2**20
+"""A move that has sent so much sends its memory, and no longer what tells of it."""
 END_PATIENCE_S = 20.0
 """How long it is tried to keep the end in a journal that cannot be written."""
 
@@ -51,6 +54,10 @@ class PlanRun:
         self._wanted: Asked | None = None
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._carrying: dict[int, Carrier] = {}
+        self._left_bytes: dict[int, int] = {}
+        """What running moves have yet to send, as was seen last."""
+        self._prepared_s: dict[int, float] = {}
+        """From the begin of moves until they sent."""
         self._picked_up: set[int] = set()
         self._unwritten: dict[int, Step] = {}
         self._complained = False
@@ -154,7 +161,7 @@ class PlanRun:
         if on_time != self.course:
             self._become(on_time)
             self._onlooker.course(self.course)
-        for step in self.course.startable():
+        for step in self._startable():
             if self._unwritten:
                 return
             begun = replace(step, state=StepState.RUNNING, began_ms=now_ms())
@@ -163,12 +170,16 @@ class PlanRun:
             except HotfootError as error:
                 self._complain(error)
                 return
-            if step not in self.course.startable():  # it was cancelled while that was written
+            if step not in self._startable():  # it was cancelled while that was written
                 self._unwritten[step.n] = self.course.steps[step.n - 1]
                 return
             self.course = self.course.begun(step.n, begun.began_ms or 0)
             self._onlooker.course(self.course)
             self._take_on(begun)
+
+    def _startable(self) -> tuple[Step, ...]:
+        prepared_s = median(self._prepared_s.values()) + LOOK_S if self._prepared_s else None
+        return self.course.startable(self._left_bytes, prepared_s)
 
     def _take_on(self, step: Step) -> None:
         carrying = self._means.carrying(step, self._onlooker.say)
@@ -181,6 +192,10 @@ class PlanRun:
 
     async def _one(self, step: Step, carrying: Carrier) -> None:
         def show(sample: JobSample) -> None:
+            if sample.memory_processed_bytes + sample.disk_processed_bytes >= SENDING_BYTES and step.began_ms:
+                self._prepared_s.setdefault(step.n, (now_ms() - step.began_ms) / 1000)
+            if sample.memory_total_bytes + sample.disk_total_bytes:
+                self._left_bytes[step.n] = sample.memory_remaining_bytes + sample.disk_remaining_bytes
             self._onlooker.look(step, sample)
 
         try:
@@ -198,6 +213,7 @@ class PlanRun:
             course = self.course.ended(step.n, self._end_of(result))
         self._become(course)
         del self._tasks[step.n], self._carrying[step.n]
+        self._left_bytes.pop(step.n, None)
         self._onlooker.course(self.course)
 
     def _end_of(self, result: MigrationResult) -> Ended:
@@ -231,7 +247,7 @@ class PlanRun:
         if planned is None:
             return False
         touched = sorted({host for move in planned.plan.moves for host in (move.source, move.destination)})
-        course = self.course.planned(planned.plan, planned.overhead_s)
+        course = self.course.planned(planned.plan, planned.overhead_s, planned.links)
         try:
             record = await asyncio.to_thread(plans.hold, self.record, touched)
             if isinstance(record, str):

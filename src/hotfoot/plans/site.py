@@ -137,7 +137,7 @@ class Site:
         course = Course(limits=self.limits)
         if isinstance(deadline_ms := asked.get("deadline_ms"), int):
             course = replace(course, deadline_ms=deadline_ms)
-        course = course.planned(planned.plan, planned.overhead_s)
+        course = course.planned(planned.plan, planned.overhead_s, planned.links)
         touched = [host for step in course.steps for host in (step.source, step.destination)]
         record = PlanRecord(
             id="",
