@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Event
 
+import numpy as np
 from benchmarks.machine_reassignment.anneal import anneal
 from benchmarks.machine_reassignment.judge import cost, faults
 from benchmarks.machine_reassignment.problem import Ints, Problem
@@ -40,17 +41,19 @@ class Round:
     """At which all end."""
     price: tuple[tuple[float, float], ...]
     """Of usage beyond capacity, from and to, on each thread; a load weight is 1."""
+    rent: tuple[tuple[float, float], ...]
+    """Of what moved processes still take on their first machines, from and to, on each thread; a load weight is 1."""
     firm: float = 0.8
-    """The share of the round after which it is forbidden."""
+    """The share of the round after which usage beyond capacity is forbidden, and there is no rent."""
 
 
 ROUNDS = (
-    Round(share=0.05, hot=(1e-4, 1e-4), cold=1e-4, price=((1e3, 1e3), (1e3, 1e3))),
-    Round(share=0.75, hot=(2.5, 4.0), cold=1e-2, price=((1.0, 1e3), (0.3, 1e2))),
-    Round(share=0.20, hot=(0.1, 0.02), cold=1e-4, price=((10.0, 1e3), (10.0, 1e3))),
+    Round(share=0.05, hot=(1e-4, 1e-4), cold=1e-4, price=((1e3, 1e3),) * 2, rent=((3.0, 3e-3),) * 2),
+    Round(share=0.75, hot=(2.5, 0.3), cold=3e-3, price=((1.0, 1e3), (0.3, 1e2)), rent=((3.0, 3e-2), (1.0, 1e-2))),
+    Round(share=0.20, hot=(0.1, 0.02), cold=1e-4, price=((10.0, 1e3),) * 2, rent=((1e-2, 1e-3),) * 2),
 )
-"""Down to where the cost says something of the temperature; the long one; what it leaves to be gained nearby. The price
-in the long one decides most: from 1 suits b_1 best, from 0.3 and slower b_3."""
+"""Down to where the cost says something of the temperature; the long one; what it leaves to be gained nearby. In the
+long one a hot and a cool thread: which is the better differs between instances."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +88,19 @@ def solve(problem: Problem, effort: Effort, clock: Clock) -> Found:
     with ThreadPoolExecutor(len(ROUNDS[0].hot)) as pool:
         for number, one in enumerate(ROUNDS):
             runs = [
-                _Run(problem, fixed, effort, one, begin, hot, price, effort.seed + 1000 * number + 100 * thread, stop)
-                for thread, (hot, price) in enumerate(zip(one.hot, one.price, strict=True))
+                _Run(
+                    problem,
+                    fixed,
+                    effort,
+                    one,
+                    begin,
+                    hot,
+                    price,
+                    rent,
+                    effort.seed + 1000 * number + 100 * thread,
+                    stop,
+                )
+                for thread, (hot, price, rent) in enumerate(zip(one.hot, one.price, one.rent, strict=True))
             ]
             try:
                 ended = [each.result() for each in [pool.submit(run.go, best, clock) for run in runs]]
@@ -112,18 +126,23 @@ class _Run:
     begin: float
     hot: float
     price: tuple[float, float]
+    rent: tuple[float, float]
     seed: int
     stop: Event
     """Set when it was interrupted."""
 
     def go(self, best: Found, clock: Clock) -> Found:
         """Return the best that was met, which may be what it began with."""
-        now = state(self.problem, best.at, self.seed)
+        fixed, now = self.tables, state(self.problem, best.at, self.seed)
         at, least, total, tries = best.at, best.cost, best.cost, 0
         unit = best.cost / len(best.at)
         while (done := self._done(tries, clock)) < 1.0:
             temperature = unit * self.hot * (self.round.cold / self.hot) ** done
-            total += anneal(self.tables, now, _STRIDE, temperature, self._price(done))
+            rent = (self._rent(done) * fixed.left_behind).astype(np.int64)
+            total += int(rent[now.at != fixed.start].sum())
+            dearer = fixed._replace(process_move=fixed.process_move + rent)
+            total += anneal(dearer, now, _STRIDE, temperature, self._price(done))
+            total -= int(rent[now.at != fixed.start].sum())
             tries += _STRIDE
             if total < least and not now.beyond.any():
                 at, least = now.at.copy(), total
@@ -132,9 +151,16 @@ class _Run:
     def _price(self, done: float) -> float:
         if done >= self.round.firm:
             return _FORBIDDEN
-        first, last = self.price
-        risen: float = (last / first) ** (done / self.round.firm)
-        return first * risen
+        return self._between(self.price, done)
+
+    def _rent(self, done: float) -> float:
+        return 0.0 if done >= self.round.firm else self._between(self.rent, done)
+
+    def _between(self, ends: tuple[float, float], done: float) -> float:
+        """Return what lies between both on a logarithmic scale, before the round becomes firm."""
+        first, last = ends
+        share: float = (last / first) ** (done / self.round.firm)
+        return first * share
 
     def _done(self, tries: int, clock: Clock) -> float:
         """Return how much of the round is over: by its tries, or by the time; no time left: all."""

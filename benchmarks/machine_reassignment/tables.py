@@ -36,6 +36,8 @@ class Tables(NamedTuple):
     """[M, M], weighted."""
     process_move: Ints
     """[P], weighted."""
+    left_behind: Ints
+    """[P]: what stays taken on the machine that it was on at first, once it has left, in units of load cost."""
     service_move_weight: int
     spread: Ints
     """[S]"""
@@ -115,6 +117,7 @@ def tables(problem: Problem) -> Tables:
         location=problem.location,
         machine_move=np.ascontiguousarray(problem.machine_move_cost * problem.machine_move_weight),
         process_move=problem.process_move_cost * problem.process_move_weight,
+        left_behind=np.where(problem.transient, taken, 0).sum(axis=1),
         service_move_weight=problem.service_move_weight,
         spread=problem.spread,
         needs_from=needs_from,
