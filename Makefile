@@ -7,7 +7,7 @@ UV_VERSION := 0.13.8
 UV := .uv/bin/uv
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo --preserve-env=HOTFOOT_CACHE,HOTFOOT_RUN,HOTFOOT_FAULT_TABLE,CI,TERM")
 
-.PHONY: setup demo test lint unit lab-tests slow-tests fault-matrix bench bench-virsh bench-facts bench-openstack bench-judge bench-steering bench-steering-lab bench-forecast bench-placement bench-placement-size bench-soak clean packages lock
+.PHONY: setup demo test lint unit lab-tests slow-tests fault-matrix bench bench-virsh bench-facts bench-openstack bench-judge bench-steering bench-steering-lab bench-drain bench-forecast bench-placement bench-placement-size bench-soak clean packages lock
 
 setup: .venv/.installed
 
@@ -54,7 +54,7 @@ fault-matrix: setup
 
 # All are run, whichever misses its goal.
 bench: setup
-	@status=0; for target in bench-virsh bench-facts bench-openstack bench-judge bench-steering; do \
+	@status=0; for target in bench-virsh bench-facts bench-openstack bench-judge bench-steering bench-drain; do \
 	  $(MAKE) --no-print-directory $$target || status=1; done; exit $$status
 
 bench-virsh: setup
@@ -76,6 +76,9 @@ bench-steering: setup
 
 bench-steering-lab: setup
 	@$(SUDO) .venv/bin/python benchmarks/steering_in_lab.py $(ARGS)
+
+bench-drain: setup
+	@$(SUDO) .venv/bin/python benchmarks/drain_in_lab.py $(ARGS)
 
 bench-forecast: setup
 	@$(SUDO) .venv/bin/python benchmarks/forecast_accuracy.py $(ARGS)

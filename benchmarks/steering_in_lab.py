@@ -187,10 +187,12 @@ async def _move(cloud: LibvirtCloud, way: Way, guest: Guest, patience_s: int) ->
     )
 
 
-def _measure(name: str, told: Mapping[str, Any], rounds: int, patience_s: int) -> Iterator[End]:
+def _measure(
+    name: str, told: Mapping[str, Any], guests: Sequence[Guest], rounds: int, patience_s: int
+) -> Iterator[End]:
     python = python_with_nova()
     ways = _ways(lambda: _NovaBeside(python, ActionKind.GIVE_UP))
-    for guest in GUESTS:
+    for guest in guests:
         load = ("--rate", str(round(guest.share * CARRIES_MIB)), "--area", str(guest.area_mib))
         hotfoot("lab", "instance", "load", _INSTANCE, "--name", name, *load)
         for _ in range(rounds):
@@ -235,6 +237,8 @@ def _terminated(*_: object) -> NoReturn:
 def main() -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description="Ways to steer a migration, by real QEMU.")
+    names = [guest.name for guest in GUESTS]
+    parser.add_argument("--guests", nargs="+", choices=names, default=names, metavar="GUEST", help="[default: all]")
     parser.add_argument("--rounds", type=int, default=1, help="moves of each guest in each way [default: 1]")
     parser.add_argument(
         "--patience", type=int, default=180, metavar="S", help="wait no longer for a move [default: 180]"
@@ -247,7 +251,8 @@ def main() -> None:
     text = ""
     try:
         with raised_lab(_UP, options.name) as told:
-            for end in _measure(options.name, told, options.rounds, options.patience):
+            guests = [guest for guest in GUESTS if guest.name in options.guests]
+            for end in _measure(options.name, told, guests, options.rounds, options.patience):
                 ends.append(end)
                 text = _kept(ends, told)
     except (HotfootError, subprocess.CalledProcessError, OSError) as error:
