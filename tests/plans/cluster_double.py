@@ -30,6 +30,8 @@ class ClusterDouble:
     """Cores that instances keep busy, by name."""
     slow: bool = False
     """Migrations go on until ``let_go`` is called, or they are aborted."""
+    left_bytes: int = 0
+    """What running migrations have yet to send."""
     moved: list[tuple[str, str, str]] = field(default_factory=list)
     """What was tried, in order: instance, source, destination."""
     most_at_once: int = 0
@@ -113,7 +115,10 @@ class ClusterDouble:
         order = self.running.get(uuid)
         if order is None or order.source != host:
             return None
-        return JobSample(at_s=0.0, phase=Phase.COPYING_MEMORY, iteration=1, memory_total_bytes=GIB)
+        return JobSample(
+            at_s=0.0, phase=Phase.COPYING_MEMORY, iteration=1, memory_total_bytes=GIB,
+            memory_remaining_bytes=self.left_bytes,
+        )  # fmt: skip
 
     async def jobs(self) -> Mapping[tuple[str, str, str], JobSample]:
         sample = JobSample(at_s=0.0, phase=Phase.COPYING_MEMORY)

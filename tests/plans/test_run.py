@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.journal.records import DEAD, record
-from tests.plans.cluster_double import ClusterDouble
+from tests.plans.cluster_double import GIB, ClusterDouble
 
 from hotfoot.errors import ExitStatus, HotfootError
 from hotfoot.journal.out_of_placement import hosts_out
@@ -24,7 +24,7 @@ from hotfoot.migration.sample import JobSample
 from hotfoot.placement.course import Course, Step, StepState
 from hotfoot.placement.snapshot import Limits
 from hotfoot.placement.wish import Drain, Restore, Wish
-from hotfoot.plans.run import PlanRun
+from hotfoot.plans.run import LOOK_S, PlanRun
 from hotfoot.plans.site import Site
 
 DRAIN = Wish(objective=Drain(hosts=frozenset({"n1"})))
@@ -109,6 +109,23 @@ async def test_a_host_is_emptied_by_as_many_at_once_as_allowed_and_is_out_of_pla
     assert replace(kept, heartbeat_ms=0) == replace(ended, heartbeat_ms=0)
     assert all(step.state is StepState.DONE and step.migration and step.downtime_ms == 80 for step in steps)
     assert fleet.cluster.claims == {}
+
+
+async def test_over_a_known_link_the_next_move_begins_when_the_one_before_has_little_left(fleet: Fleet) -> None:
+    fleet.cluster.slow = True
+    fleet.cluster.left_bytes = GIB
+    run = await fleet.begin()
+    run.course = replace(run.course, links={"n1": GIB >> 4})
+    executing = asyncio.create_task(run.execute())
+    await fleet.onlooker.looked.wait()
+    await asyncio.sleep(2.5 * LOOK_S)
+    assert len(fleet.cluster.running) == 1
+    fleet.cluster.left_bytes = GIB >> 6
+    async with asyncio.timeout(20):
+        await fleet.cluster.until_begun(2)
+    fleet.cluster.let_go()
+    assert (await executing).status == 0
+    assert fleet.cluster.most_at_once == 2
 
 
 async def test_what_fails_goes_to_the_next_best_host_and_what_fails_twice_stays_with_its_reason(fleet: Fleet) -> None:

@@ -192,7 +192,8 @@ class PlanRun:
 
     async def _one(self, step: Step, carrying: Carrier) -> None:
         def show(sample: JobSample) -> None:
-            if sample.memory_processed_bytes + sample.disk_processed_bytes >= SENDING_BYTES and step.began_ms:
+            sent_bytes = sample.memory_processed_bytes + sample.disk_processed_bytes
+            if sent_bytes >= SENDING_BYTES and step.began_ms and step.n not in self._picked_up:
                 self._prepared_s.setdefault(step.n, (now_ms() - step.began_ms) / 1000)
             if sample.memory_total_bytes + sample.disk_total_bytes:
                 self._left_bytes[step.n] = sample.memory_remaining_bytes + sample.disk_remaining_bytes
