@@ -7,12 +7,9 @@ Prints a table, keeps all figures in benchmarks/results/against-virsh.json, and 
 from __future__ import annotations
 
 import argparse
-import json
-import signal
 import sys
 import time
 from pathlib import Path
-from typing import NoReturn
 
 # Run as a file, so that Python looks beside it; the benchmark's modules are `benchmarks.*`.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -20,14 +17,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.bench_lab import HOTFOOT, INSTANCE, BenchLab, bench_lab
 from benchmarks.completed_job import Listener
 from benchmarks.figures import Move, Pair, StartUps
+from benchmarks.keeping import keep
 from benchmarks.machine_description import machine_description
 from benchmarks.report import ENOUGH_PAIRS, Measurement
+from benchmarks.stopping import stop_as_by_ctrl_c
 from benchmarks.timed_command import timed
 
 from hotfoot.errors import HotfootError
 from hotfoot.migration.prober import OutageWatch
 
-_RESULT = Path(__file__).resolve().parent / "results" / "against-virsh.json"
+_RESULT = "against-virsh"
 _BEFORE_S, _AFTER_S = 0.5, 0.5
 """The watch begins before and ends after the command, for both alike."""
 _REST_S = 1.0
@@ -127,17 +126,13 @@ def _even(text: str) -> int:
     return count
 
 
-def _terminated(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
-
-
 def main() -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description="A busy instance moved by virsh and by hotfoot, side by side.")
     parser.add_argument("--pairs", type=_even, default=ENOUGH_PAIRS, help="how many pairs of moves [default: 10]")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, _terminated)
+    stop_as_by_ctrl_c()
     try:
         found = _measure(options.pairs)
     except HotfootError as error:
@@ -146,9 +141,7 @@ def main() -> None:
     except KeyboardInterrupt:
         print("bench: stopped; the lab is gone.", file=sys.stderr)
         sys.exit(130)
-    text = json.dumps(found.as_json(), indent=1)
-    _RESULT.parent.mkdir(exist_ok=True)
-    _RESULT.write_text(text + "\n")
+    text = keep(_RESULT, found.as_json())
     print(text if options.json else found.as_text())
     sys.exit(0 if all(goal.met for goal in found.goals) else 1)
 

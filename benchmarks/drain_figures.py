@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmarks.figures import Goal, at_most
 from benchmarks.heard_moves import HeardMove
 
 HOTFOOT, ONE_BY_ONE, ALL_AT_ONCE = "hotfoot drain", "virsh, one after the other", "virsh, all at once"
@@ -50,18 +51,20 @@ def bound_s(drains: Sequence[Drain]) -> float:
     return sum(fewest.values()) / drains[0].link_bytes_per_s
 
 
-def goals(drains: Sequence[Drain]) -> list[tuple[str, float, float]]:
-    """Return what is judged, what was measured, and the most that it may be; for each link that all ways have done."""
-    found = []
+def goals(drains: Sequence[Drain]) -> list[Goal]:
+    """Judge each link over which all ways have been measured."""
+    found: list[Goal] = []
     for link in dict.fromkeys(drain.link for drain in drains):
         by_way = {drain.way: drain for drain in drains if drain.link == link}
         if not by_way.keys() >= {HOTFOOT, *BY_HAND}:
             continue
         ours, faster = by_way[HOTFOOT], min((by_way[way] for way in BY_HAND), key=lambda drain: drain.command_s)
         found += [
-            (f"{link}: moves of {HOTFOOT}, to the bound", ours.span_s / bound_s([*by_way.values()]), MOST_OF_BOUND),
-            (f"{link}: whole command, to {faster.way}", ours.command_s / faster.command_s, 1.0),
-            (f"{link}: downtime of all, to {faster.way}", ours.downtime_ms / max(1, faster.downtime_ms), 1.0),
+            at_most(
+                f"{link}: moves of {HOTFOOT}, to the bound", ours.span_s / bound_s([*by_way.values()]), MOST_OF_BOUND
+            ),
+            at_most(f"{link}: whole command, to {faster.way}", ours.command_s / faster.command_s, 1.0),
+            at_most(f"{link}: downtime of all, to {faster.way}", ours.downtime_ms / max(1, faster.downtime_ms), 1.0),
         ]
     return found
 
@@ -82,7 +85,7 @@ def as_text(drains: Sequence[Drain]) -> str:
             for one in mine
         ]
     lines += [
-        f"{'pass' if measured <= limit else 'MISS'}  {what}  {measured:.3f}  goal {limit:g}"
-        for what, measured, limit in goals(drains)
+        f"{'pass' if goal.met else 'MISS'}  {goal.what}  {goal.measured:.3f}  goal {goal.limit:g}"
+        for goal in goals(drains)
     ]
     return "\n".join(lines)

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -21,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 # Run as a file, so that Python looks beside it; the benchmark's modules are `benchmarks.*`.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -30,12 +28,14 @@ from benchmarks.bench_lab import HOTFOOT as COMMAND
 from benchmarks.bench_lab import hotfoot, raised_lab
 from benchmarks.drain_figures import ALL_AT_ONCE, HOTFOOT, ONE_BY_ONE, Drain, as_text, goals
 from benchmarks.heard_moves import MoveListener
+from benchmarks.keeping import keep
 from benchmarks.machine_description import machine_description
+from benchmarks.stopping import stop_as_by_ctrl_c
 
 from hotfoot.errors import HotfootError
 from hotfoot.lab import namespaces, store
 
-_RESULT = Path(__file__).resolve().parent / "results" / "drain.json"
+_RESULT = "drain"
 _LINKS = {"200mbit": 25e6, "1gbit": 125e6}
 """Bytes per second."""
 _OPEN_LINK = "10gbit"
@@ -144,20 +144,10 @@ def _kept(drains: list[Drain], told: Mapping[str, Any]) -> str:
     """Write what was found so far, and return it."""
     found = {
         "machine": machine_description(told["accelerator"], told["storage"], ""),
-        "goals": [
-            {"what": what, "measured": measured, "limit": limit, "met": measured <= limit}
-            for what, measured, limit in goals(drains)
-        ],
+        "goals": [asdict(goal) for goal in goals(drains)],
         "drains": [asdict(drain) for drain in drains],
     }
-    text = json.dumps(found, indent=1)
-    _RESULT.parent.mkdir(exist_ok=True)
-    _RESULT.write_text(text + "\n")
-    return text
-
-
-def _terminated(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
+    return keep(_RESULT, found)
 
 
 def main() -> None:
@@ -167,7 +157,7 @@ def main() -> None:
     parser.add_argument("--name", default="drain", help="the lab's name [default: drain]")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, _terminated)
+    stop_as_by_ctrl_c()
     drains: list[Drain] = []
     text = ""
     try:
@@ -186,7 +176,7 @@ def main() -> None:
     print(text if options.json else as_text(drains))
     found = goals(drains)
     complete = len(found) == 3 * len(options.links)
-    sys.exit(0 if complete and all(measured <= limit for _, measured, limit in found) else 1)
+    sys.exit(0 if complete and all(goal.met for goal in found) else 1)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import subprocess
 import sys
@@ -25,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.bench_lab import raised_lab
 from benchmarks.figures import Goal, spread
+from benchmarks.keeping import keep
 from benchmarks.machine_description import machine_description
 
 from hotfoot.cluster import Cluster, load
@@ -36,7 +36,7 @@ from hotfoot.readiness.wanted import wanted
 
 MOST_OF_TRUE = 2.0
 LEAST_OF_ANSIBLE = 5.0
-_RESULT = Path(__file__).resolve().parent / "results" / "facts-of-hosts.json"
+_RESULT = "facts-of-hosts"
 _ANSIBLE = "ansible-core"
 _OF_MACHINE = ("date", "cpu", "cores", "load_average", "kernel", "python", "hotfoot")
 
@@ -176,8 +176,7 @@ def main() -> None:
         "taken_s": taken_s,
         "goals": [asdict(goal) for goal in goals],
     }
-    _RESULT.parent.mkdir(exist_ok=True)
-    _RESULT.write_text(json.dumps(found, indent=1) + "\n")
+    keep(_RESULT, found)
     print(f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_average']}; {count} hosts")
     for name, seconds in taken_s.items():
         least, median, most = (f"{figure:.2f}" for figure in (min(seconds), spread(seconds).median, max(seconds)))

@@ -135,16 +135,17 @@ def goals(pairs: Sequence[Pair], start_ups: StartUps, *, whole: bool) -> tuple[G
     resident_bytes = max(pair.hotfoot.resident_bytes for pair in pairs)
     help_ms = statistics.median(start_ups.help_ms)
     return (
-        _at_most("total time, hotfoot to virsh (median ratio)", total.ratio.median, MOST_RATIO),
-        _at_most("outage, hotfoot to virsh (median ratio)", outage.ratio.median, MOST_RATIO),
+        at_most("total time, hotfoot to virsh (median ratio)", total.ratio.median, MOST_RATIO),
+        at_most("outage, hotfoot to virsh (median ratio)", outage.ratio.median, MOST_RATIO),
         _below("own processor time of a migration (median, s)", cpu_s, MOST_CPU_S),
         _below("resident memory (largest, MB)", resident_bytes / 1e6, MOST_RESIDENT_BYTES / 1e6),
         _below("hotfoot --help (median, ms)", help_ms, MOST_HELP_MS),
-        _at_most("instances damaged (memory, disk or restart)", 0 if whole else 1, 0),
+        at_most("instances damaged (memory, disk or restart)", 0 if whole else 1, 0),
     )
 
 
-def _at_most(what: str, measured: float, limit: float) -> Goal:
+def at_most(what: str, measured: float, limit: float) -> Goal:
+    """Judge a figure that may be as large as its limit."""
     return Goal(what=what, limit=limit, measured=measured, met=measured <= limit)
 
 

@@ -10,18 +10,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NoReturn
 
 # Run as a file, so that Python looks beside it; the benchmark's modules are `benchmarks.*`.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.bench_lab import hotfoot, raised_lab
 from benchmarks.forecast_errors import Trial, as_text, goals
+from benchmarks.keeping import RESULTS, keep
+from benchmarks.stopping import stop_as_by_ctrl_c
 
 from hotfoot.cli.session import throughput_probe, with_libvirt
 from hotfoot.cloud.libvirt_cloud import LibvirtCloud
@@ -34,7 +34,7 @@ from hotfoot.migration.run import Run
 from hotfoot.migration.sample import JobSample
 from hotfoot.migration.survey import Survey
 
-_RESULT = Path(__file__).resolve().parent / "results" / "forecast-accuracy.json"
+_RESULT = "forecast-accuracy"
 _HOSTS = ("n1", "n2")
 _LINKS = {"100mbit": 11.9, "200mbit": 23.8, "300mbit": 35.8}
 """MiB/s that each carries."""
@@ -68,7 +68,8 @@ def _settings(count: int) -> tuple[_Setting, ...]:
 
 def _earlier(settings: Sequence[_Setting]) -> list[Trial]:
     """Return what an earlier run has kept of these settings."""
-    kept = [Trial(**told) for told in json.loads(_RESULT.read_text())["trials"]] if _RESULT.exists() else []
+    file = RESULTS / f"{_RESULT}.json"
+    kept = [Trial(**told) for told in json.loads(file.read_text())["trials"]] if file.exists() else []
     return [trial for trial in kept if _setting_of(trial) in settings]
 
 
@@ -127,17 +128,10 @@ def _measure(name: str, settings: Sequence[_Setting]) -> Iterator[Trial]:
             yield trial
 
 
-def _terminated(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
-
-
 def _kept(trials: Sequence[Trial]) -> str:
     """Write what was found so far, and return it: half an hour's work is not to be lost."""
     found = {"goals": [asdict(goal) for goal in goals(trials)], "trials": [asdict(trial) for trial in trials]}
-    text = json.dumps(found, indent=1)
-    _RESULT.parent.mkdir(exist_ok=True)
-    _RESULT.write_text(text + "\n")
-    return text
+    return keep(_RESULT, found)
 
 
 def main() -> None:
@@ -148,7 +142,7 @@ def main() -> None:
     parser.add_argument("--name", default="forecast", help="the lab's name [default: forecast]")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, _terminated)
+    stop_as_by_ctrl_c()
     settings = _settings(options.moves)
     trials = _earlier(settings) if options.resume else []
     done = {_setting_of(trial) for trial in trials}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
-import json
 import sys
 import time
 from collections import Counter
@@ -22,6 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.figures import spread
+from benchmarks.keeping import keep
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -37,7 +37,7 @@ from hotfoot.readiness.plan import plan
 
 MOST_S = 5.0
 _RECORDING = Path(__file__).resolve().parent.parent / "tests/readiness/recorded/lab-debian-13-tls-glusterfs.json"
-_RESULT = Path(__file__).resolve().parent / "results" / "judge-hosts.json"
+_RESULT = "judge-hosts"
 _PATH = "/var/lib/nova/instances"
 _SEEN = SharedProof(
     path=_PATH,
@@ -169,12 +169,11 @@ def main() -> None:
         "planned_s": planned_s,
         "goal_s": MOST_S,
     }
-    _RESULT.parent.mkdir(exist_ok=True)
-    _RESULT.write_text(json.dumps(found, indent=1) + "\n")
+    text = keep(_RESULT, found)
     judged, used, made = spread(judged_s), spread(judged_cpu_s), spread(planned_s)
     met = judged.median <= MOST_S
     if options.json:
-        print(json.dumps(found, indent=1))
+        print(text)
     else:
         print(
             f"{options.hosts} hosts, {found['pairs']} pairs, {found['shared_proofs']} proofs of storage; "

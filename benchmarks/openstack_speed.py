@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import urlsplit
 
 # Run as a file, so that Python looks beside it; the benchmark's modules are `benchmarks.*`.
@@ -28,8 +27,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.bench_lab import HOTFOOT, INSTANCE, NAME, raised_lab
 from benchmarks.figures import Goal, spread
+from benchmarks.keeping import keep
 from benchmarks.machine_description import machine_description
 from benchmarks.nova_door import NovaDoor, nova_door
+from benchmarks.stopping import stop_as_by_ctrl_c
 from benchmarks.timed_command import timed
 from openstack.config import OpenStackConfig
 from openstack.connection import Connection
@@ -39,7 +40,7 @@ from hotfoot.errors import HotfootError
 LEAST_OF_LIST = 3.0
 MOST_OF_REQUEST = 1.0
 MOST_OF_MIGRATION = 1.0
-_RESULT = Path(__file__).resolve().parent / "results" / "openstack-speed.json"
+_RESULT = "openstack-speed"
 _CLIENT = "python-openstackclient"
 _MICROVERSION = "2.96"
 _OF_MACHINE = ("date", "cpu", "cores", "load_average", "kernel", "python", "hotfoot")
@@ -285,10 +286,6 @@ def _measure(options: argparse.Namespace) -> Figures:
         )
 
 
-def _terminated(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
-
-
 def _print(figures: Figures, found: Sequence[Goal], machine: Mapping[str, Any]) -> None:
     print(
         f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_average']}; {figures.servers} servers on"
@@ -319,7 +316,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=6, help="pairs of live migrations [default: 6]")
     parser.add_argument("--client-venv", type=Path, help=f"a virtual environment with {_CLIENT} [default: made]")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, _terminated)
+    stop_as_by_ctrl_c()
     try:
         figures = _measure(options)
     except (HotfootError, subprocess.CalledProcessError) as error:
@@ -335,8 +332,7 @@ def main() -> None:
         **asdict(figures),
         "goals": [asdict(goal) for goal in found],
     }
-    _RESULT.parent.mkdir(exist_ok=True)
-    _RESULT.write_text(json.dumps(kept, indent=1) + "\n")
+    keep(_RESULT, kept)
     _print(figures, found, machine)
     sys.exit(0 if all(goal.met for goal in found) else 1)
 

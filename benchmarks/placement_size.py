@@ -27,6 +27,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.figures import spread
+from benchmarks.keeping import keep
 
 from hotfoot.placement.snapshot import MEMORY, VCPUS, Host, Instance, Resource, Rule, RuleKind, Snapshot
 from hotfoot.placement.solve import solve
@@ -37,7 +38,7 @@ MOST_DRAIN_S = 2.0
 MOST_BALANCE_S = 30.0
 MOST_BYTES = 2e9
 _MIB = 1 << 20
-_RESULT = Path(__file__).resolve().parent / "results" / "placement-size.json"
+_RESULT = "placement-size"
 _HOSTS = ((384, 64), (512, 96), (768, 128))
 """GiB and cores."""
 _FLAVOURS = ((2, 1, 10), (4, 2, 20), (8, 2, 20), (8, 4, 20), (16, 4, 15), (32, 8, 10), (64, 16, 4), (128, 32, 1))
@@ -212,9 +213,8 @@ def main() -> None:
         "real": {name: [asdict(one) for one in rows] for name, rows in real.items()},
         "goals": [{"what": what, "measured": value, "limit": limit} for what, value, limit in goals],
     }
-    _RESULT.parent.mkdir(exist_ok=True)
-    _RESULT.write_text(json.dumps(found, indent=1) + "\n")
-    print(json.dumps(found, indent=1) if options.json else _in_words(options.hosts, drains, balance, real, goals))
+    text = keep(_RESULT, found)
+    print(text if options.json else _in_words(options.hosts, drains, balance, real, goals))
     sys.exit(0 if all(value <= limit for _, value, limit in goals) else 1)
 
 

@@ -10,21 +10,22 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.bench_lab import HOTFOOT, raised_lab
+from benchmarks.keeping import keep
 from benchmarks.machine_description import machine_description
+from benchmarks.stopping import stop_as_by_ctrl_c
 
 from hotfoot.errors import HotfootError
 
 _NAME = "soak"
-_RESULT = Path(__file__).resolve().parent / "results" / "soak.json"
+_RESULT = "soak"
 _UP = ("--hosts", "3", "--instances", "2", "--rate", "20", "--area", "64", "--transport", "tls")
 
 
@@ -35,7 +36,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=2026, help="of moves and faults [default: 2026]")
     parser.add_argument("--faults", choices=("none", "some", "all"), default="some", help="[default: some]")
     asked = parser.parse_args()
-    signal.signal(signal.SIGTERM, _terminated)
+    stop_as_by_ctrl_c()
     try:
         with raised_lab(_UP, _NAME) as told:
             return _soak(asked, told)
@@ -67,8 +68,7 @@ def _soak(asked: argparse.Namespace, told: dict[str, Any]) -> int:
     if not ended.stdout:
         return 2
     found = json.loads(ended.stdout)
-    _RESULT.parent.mkdir(exist_ok=True)
-    _RESULT.write_text(json.dumps({"machine": machine, **found}, indent=1) + "\n")
+    keep(_RESULT, {"machine": machine, **found})
     for key in ("moves", "struck", "completed", "failed_as_expected", "failed_otherwise"):
         print(f"{key.replace('_', ' '):32} {found[key]}")
     for key in ("downtime_ms", "outage_ms"):
@@ -76,10 +76,6 @@ def _soak(asked: argparse.Namespace, told: dict[str, Any]) -> int:
     for key in ("lost", "doubled", "wrong_reports"):
         print(f"{'pass' if not found[key] else 'MISS'}  {key.replace('_', ' '):26} {found[key]}  goal 0")
     return 0 if found["whole"] and found["moves"] == asked.moves else 1
-
-
-def _terminated(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

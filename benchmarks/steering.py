@@ -29,6 +29,7 @@ from benchmarks.contenders import (
     OVirt,
     Schedule,
 )
+from benchmarks.keeping import keep
 from benchmarks.nova_environment import python_with_nova
 from benchmarks.steering_figures import MOST_OF_BEST, MOST_OF_NOVA, NOVA, SAME_DOWNTIME
 from benchmarks.workloads import Workload, as_json, draw
@@ -41,7 +42,7 @@ from hotfoot.migration.steering import Means, Steering
 NOVA_POST_COPY = "Nova, post-copy at its timeout"
 PATIENT_MS = 1_800_000
 """A guest that QEMU's own limit has not moved within half an hour does not converge by itself."""
-_RESULT = Path(__file__).resolve().parent / "results" / "steering.json"
+_RESULT = "steering"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,10 +230,9 @@ def main() -> None:
         ],
         "ends": {name: [asdict(end) for end in all_ends] for name, all_ends in ends.items()},
     }
-    _RESULT.parent.mkdir(exist_ok=True)
-    _RESULT.write_text(json.dumps(found, indent=1) + "\n")
+    text = keep(_RESULT, found)
     if options.json:
-        print(json.dumps(found, indent=1))
+        print(text)
     else:
         print(_table(f"{len(others)} guests that do not converge by themselves", rows(ends, others)))
         print(_table(f"{len(selfs)} guests that do", rows(ends, selfs)))

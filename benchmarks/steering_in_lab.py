@@ -14,13 +14,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 # Run as a file, so that Python looks beside it; the benchmark's modules are `benchmarks.*`.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -35,9 +34,11 @@ from benchmarks.contenders import (
     OVirt,
     Schedule,
 )
+from benchmarks.keeping import keep
 from benchmarks.machine_description import machine_description
 from benchmarks.nova_environment import python_with_nova
 from benchmarks.steering_figures import GUESTS, NOVA, End, Guest, as_text, goals, rows
+from benchmarks.stopping import stop_as_by_ctrl_c
 
 from hotfoot.cli.session import with_libvirt
 from hotfoot.cloud.libvirt_cloud import LibvirtCloud
@@ -51,7 +52,7 @@ from hotfoot.migration.run import Run, Steers, steering_of
 from hotfoot.migration.sample import JobSample
 
 MEMORY_MIB, LINK, CARRIES_MIB = 256, "200mbit", 23.8
-_RESULT = Path(__file__).resolve().parent / "results" / "steering-in-lab.json"
+_RESULT = "steering-in-lab"
 _INSTANCE = "vm1"
 _UP = ("--hosts", "2", "--instances", "1", "--memory", str(MEMORY_MIB), "--link-rate", LINK)
 _REST_S = 2.0
@@ -224,14 +225,7 @@ def _kept(ends: Sequence[End], told: Mapping[str, Any]) -> str:
         ],
         "ends": [asdict(end) for end in ends],
     }
-    text = json.dumps(found, indent=1)
-    _RESULT.parent.mkdir(exist_ok=True)
-    _RESULT.write_text(text + "\n")
-    return text
-
-
-def _terminated(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
+    return keep(_RESULT, found)
 
 
 def main() -> None:
@@ -246,7 +240,7 @@ def main() -> None:
     parser.add_argument("--name", default="steer", help="the lab's name [default: steer]")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, _terminated)
+    stop_as_by_ctrl_c()
     ends: list[End] = []
     text = ""
     try:

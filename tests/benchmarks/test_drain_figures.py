@@ -50,7 +50,7 @@ def test_the_span_begins_with_the_first_move_and_the_bound_is_of_the_fewest_byte
 
 def test_the_faster_way_by_hand_is_the_measure() -> None:
     drains = [drain(HOTFOOT, 6), drain(ONE_BY_ONE, 5, downtime_ms=100), drain(ALL_AT_ONCE, 8, downtime_ms=1)]
-    found = {what: measured for what, measured, _ in goals(drains)}
+    found = {goal.what: goal.measured for goal in goals(drains)}
     assert found[f"8mbit: moves of {HOTFOOT}, to the bound"] == pytest.approx(1.0)
     assert found[f"8mbit: whole command, to {ONE_BY_ONE}"] == pytest.approx(1.2)
     assert found[f"8mbit: downtime of all, to {ONE_BY_ONE}"] == pytest.approx(0.5)
