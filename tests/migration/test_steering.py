@@ -209,6 +209,36 @@ def test_a_migration_that_is_about_to_switch_over_is_not_given_up() -> None:
         assert steering.step(sample) == ()
 
 
+def _in_bursts(first_ms: int) -> list[JobSample]:
+    """Return the begins of passes over 24 MiB/s; a guest slowed down to 99 % writes 15 MiB once in a second."""
+    samples: list[JobSample] = []
+    left, sent, at_ms = 96 * MIB, 0, 0
+    while left and len(samples) < 100:
+        sample = JobSample(
+            at_s=at_ms / 1000,
+            phase=Phase.COPYING_MEMORY,
+            iteration=len(samples) + 1,
+            memory_total_bytes=256 * MIB,
+            memory_processed_bytes=sent,
+            memory_remaining_bytes=left,
+            elapsed_ms=at_ms,
+            throttle_percent=99 if samples else 0,
+        )
+        samples.append(sample)
+        ended_ms = at_ms + round(1000 * left / (24 * MIB))
+        sent += left
+        bursts = sum(at_ms < burst_ms <= ended_ms for burst_ms in range(first_ms, ended_ms + 1, 1000))
+        left, at_ms = bursts * 15 * MIB, ended_ms
+    return samples
+
+
+@pytest.mark.parametrize("first_ms", range(0, 1000, 50))
+def test_a_guest_that_is_throttled_to_bursts_is_judged_over_more_than_one_of_them(first_ms: int) -> None:
+    steering = Steering(replace(BUILT_IN["balanced"], max_downtime_ms=100), ALL)
+    taken = [action for sample in _in_bursts(first_ms) for action in steering.step(sample)]
+    assert {action.kind for action in taken} <= {ActionKind.THROTTLE}
+
+
 @pytest.mark.parametrize("phase", [Phase.PREPARING, Phase.COPYING_DISKS, Phase.POST_COPY, Phase.FINISHING])
 def test_only_the_copying_of_memory_is_steered(phase: Phase) -> None:
     steering = Steering(replace(BUILT_IN["must-finish"], deadline_ms=1), ALL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -28,6 +29,11 @@ LADDER_PATIENCE, LADDER_PATIENCE_MS = 6, 6_000
 that takes a second."""
 TOP_PATIENCE_MS = 2_000
 """On the last rung a whole pass is waited for, and so long at least: sooner QEMU does not climb on."""
+THROTTLE_SLICE_MS = 10
+"""A throttled vCPU runs for so long, and then stands still for as long as the percentage says (QEMU,
+CPU_THROTTLE_TIMESLICE_NS): at 99 % it writes once in a second, in a burst."""
+TELLING_SLICES = 3
+"""What was dirtied while a vCPU ran fewer times says more of the moment than of the guest."""
 HOPE = 3
 """Passes for which QEMU may leave a limit unused that suffices by our numbers."""
 SURELY = 0.5
@@ -72,6 +78,7 @@ class Steering:
     - A migration that does not converge is acted on at the third iteration where the act can be taken back;
       post-copy, pause and give-up wait for a local minimum of what is dirty, but for two iterations at most.
     - Nothing is done while what is left fits into the limit twice: the switch-over is due at once.
+    - A slowed-down guest is judged over passes in which it ran three times at least, since it writes in bursts.
     - At a throttle above the policy's, or one on its last rung that did not help, it does not stay unless it
       converges: the next step is taken, or it is given up (libvirt can neither hold QEMU's ladder nor take it back).
 
@@ -85,6 +92,7 @@ class Steering:
         self._steps = [step for step in policy.steps if self._able(step)]
         self._limit_ms = self._limit_before_ms = policy.first_downtime_ms
         self._last: _Boundary | None = None
+        self._passed: deque[_Boundary] = deque()
         self._least_bytes: int | None = None
         self._bandwidth = 0.0
         self._throttle_percent = 0
@@ -124,6 +132,7 @@ class Steering:
         if now is None or before is None:
             return
         yield from self._ladder(sample)
+        before = self._telling(before, now)
         dirty, ratio = now.dirty_bytes, self._ratio(before, now)
         self._least_bytes = dirty if self._least_bytes is None else min(self._least_bytes, dirty)
         if now.iteration < FROM_ITERATION:
@@ -188,6 +197,7 @@ class Steering:
             yield self._act(ActionKind.THROTTLE, sample, sample.throttle_percent, why)
             self._throttle_percent = sample.throttle_percent
             self._passes_on_rung, self._rung_at_ms = 0, sample.elapsed_ms
+            self._passed.clear()
         else:
             self._passes_on_rung += 1
 
@@ -197,7 +207,7 @@ class Steering:
             return False
         still_ms = sample.elapsed_ms - self._rung_at_ms
         if self._throttle_percent >= self._top_percent():
-            return self._passes_on_rung < 1 or still_ms < TOP_PATIENCE_MS
+            return self._passes_on_rung < 1 or still_ms < max(TOP_PATIENCE_MS, self._telling_ms)
         return self._passes_on_rung < LADDER_PATIENCE or still_ms < LADDER_PATIENCE_MS
 
     def _least(self, dirty_bytes: int) -> bool:
@@ -225,6 +235,21 @@ class Steering:
         )
         return self._last
 
+    def _telling(self, before: _Boundary, now: _Boundary) -> _Boundary:
+        """Return the latest boundary that lies long enough before this one to tell how much the guest dirties.
+
+        The first is none: what it has left is the whole memory, of which empty pages are not sent.
+        """
+        if before.iteration > 1:
+            self._passed.append(before)
+        while len(self._passed) > 1 and now.at_ms - self._passed[1].at_ms >= self._telling_ms:
+            self._passed.popleft()
+        return self._passed[0] if self._passed and self._throttle_percent else before
+
+    @property
+    def _telling_ms(self) -> float:
+        return TELLING_SLICES * THROTTLE_SLICE_MS / (1 - self._throttle_percent / 100)
+
     def _need_ms(self, dirty_bytes: int) -> float:
         return 1000 * dirty_bytes / max(self._bandwidth, 1.0)
 
@@ -251,7 +276,9 @@ class Steering:
         return max(self._limit_ms, min(in_grains, self._policy.max_downtime_ms))
 
     def _why(self, now: _Boundary, before: _Boundary, ratio: float, *, late: bool) -> str:
-        dirtied = f"iteration {before.iteration}: the guest dirtied {ratio:.0%} of what was sent"
+        first, last = before.iteration, now.iteration - 1
+        passes = f"iteration {last}" if first == last else f"iterations {first} to {last}"
+        dirtied = f"{passes}: the guest dirtied {ratio:.0%} of what was sent"
         if late and ratio < STALLED:
             return f"{dirtied}, too much to end before the deadline at {human_rate(round(self._bandwidth))}"
         if self._throttle_percent:
