@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
+from unittest.mock import AsyncMock
 
 import pytest
 from tests.cloud.nova_words import UUID, record, server
@@ -74,7 +75,7 @@ class NovaDouble:
 
 
 async def evacuated(nova: NovaDouble) -> MigrationResult:
-    return await Evacuating(nova.ground, STEP, look_s=0.0, patience_s=0.0).carry_out(lambda _sample: None)
+    return await Evacuating(nova.ground, STEP, look_s=0.0, patience_s=0.0).carry_out(lambda _sample: None, AsyncMock())
 
 
 async def test_it_ends_well_when_nova_and_the_host_have_it_there() -> None:

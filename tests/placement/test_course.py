@@ -202,6 +202,9 @@ def test_the_expected_end_follows_the_pace_of_what_was_done() -> None:
     course = course.ended(1, Ended(status=0, why=None, at_ms=5000))
     assert left_s(course, 5000, {}) == pytest.approx(8.0)
     assert left_s(course.begun(2, 5000), 6000, {2: 5.0}) == pytest.approx(5.0 + 5.0)
+    held = course.begun(2, 5000).held(2, 6.0).ended(2, Ended(status=0, why=None, at_ms=15000))
+    assert left_s(held, 15000, {}) == pytest.approx(4.0)  # waiting for the link is no slowness of its own
+    assert overhead_of(held.in_state(StepState.DONE)) == pytest.approx(2.0)
 
 
 def test_on_a_link_that_is_known_one_stream_follows_the_other_without_a_pause() -> None:
@@ -215,6 +218,10 @@ def test_on_a_link_that_is_known_one_stream_follows_the_other_without_a_pause() 
     assert [step.n for step in course.startable({1: rate // 2})] == [2]  # gone when the next one is prepared
     assert [step.n for step in course.startable({1: 2 * rate}, 3.0)] == [2]  # preparing takes that long here
     course = course.begun(2, 2000)
+    second = course.steps[1]
+    assert course.may_send(second, {2})  # the first one is not ready either
+    assert not course.may_send(second, {1, 2}, {1: 2 * rate})
+    assert course.may_send(second, {1, 2}, {1: 2 * rate}, 2.0)  # opening a stream takes that long here
     assert course.startable({1: 0, 2: 0}) == ()  # the limit
     unknown = Course(limits=Limits(per_source=2)).planned(plan)
     assert [step.n for step in unknown.startable()] == [1, 2]

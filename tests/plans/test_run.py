@@ -128,6 +128,44 @@ async def test_over_a_known_link_the_next_move_begins_when_the_one_before_has_li
     assert fleet.cluster.most_at_once == 2
 
 
+async def with_one_ready(fleet: Fleet) -> tuple[PlanRun, asyncio.Task[PlanRecord]]:
+    """Begin a plan whose second move is judged in less time than was thought: the link is in use for 4 s more."""
+    fleet.cluster.slow = True
+    fleet.cluster.left_bytes = GIB >> 2
+    run = await fleet.begin()
+    steps = tuple(replace(step, overhead_s=10.0) for step in run.course.steps)
+    run.course = replace(run.course, steps=steps, links={"n1": GIB >> 4})
+    executing = asyncio.create_task(run.execute())
+    await fleet.onlooker.looked.wait()
+    await asyncio.sleep(2.5 * LOOK_S)
+    assert len(run.course.in_state(StepState.RUNNING)) == 2
+    assert len(fleet.cluster.claims) == 2
+    assert len(fleet.cluster.running) == 1
+    return run, executing
+
+
+async def test_what_is_ready_too_early_opens_no_stream_before_the_link_can_use_it(fleet: Fleet) -> None:
+    _, executing = await with_one_ready(fleet)
+    fleet.cluster.left_bytes = 0
+    async with asyncio.timeout(20):
+        await fleet.cluster.until_begun(2)
+    fleet.cluster.let_go()
+    assert (await executing).status == 0
+    _, steps = fleet.kept()
+    assert steps[0].held_s < LOOK_S < steps[1].held_s
+
+
+async def test_what_waits_for_the_link_is_given_back_when_all_is_aborted(fleet: Fleet) -> None:
+    before = dict(fleet.cluster.at)
+    run, executing = await with_one_ready(fleet)
+    run.want(Asked.ABORT)
+    async with asyncio.timeout(20):
+        await executing
+    assert len(fleet.cluster.moved) == 1
+    assert fleet.cluster.at == before
+    assert fleet.cluster.claims == {}
+
+
 async def test_what_fails_goes_to_the_next_best_host_and_what_fails_twice_stays_with_its_reason(fleet: Fleet) -> None:
     run = await fleet.begin()
     first = run.course.steps[0]

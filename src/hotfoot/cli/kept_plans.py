@@ -192,7 +192,7 @@ def _print(record: PlanRecord, steps: tuple[Step, ...], state: str) -> None:
                     step.destination,
                     human_bytes(step.transfer_bytes),
                     step.state.value,
-                    human_duration(step.ended_ms - step.began_ms) if step.began_ms and step.ended_ms else "",
+                    "" if step.took_s is None else human_duration(round(1000 * step.took_s)),
                     "" if step.downtime_ms is None else human_duration(step.downtime_ms),
                     step.migration or "",
                     step.why or how(step.purpose, step.cold),

@@ -110,8 +110,8 @@ def _ended(step: Step, done: str) -> str:
     words = [_title(step), step.state.value]
     if step.state is StepState.DONE:
         words = [_title(step), done]
-        if step.began_ms and step.ended_ms and step.why is None:
-            words[1] += f" in {human_duration(step.ended_ms - step.began_ms)}"
+        if step.took_s is not None and step.why is None:
+            words[1] += f" in {human_duration(round(1000 * step.took_s))}"
         if step.downtime_ms is not None:
             words[1] += f", downtime {human_duration(step.downtime_ms)}"
     return ": ".join([*words, step.why] if step.why else words)

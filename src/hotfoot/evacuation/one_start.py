@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from hotfoot.errors import ExitStatus, HotfootError
 from hotfoot.migration.result import MigrationResult, Outcome
@@ -33,8 +33,10 @@ class OneStart(ABC):
     async def _start(self) -> tuple[str, ...]:
         """Start it, and prove that it runs; returns remarks. Raises HotfootError."""
 
-    async def carry_out(self, on_sample: Callable[[JobSample], None]) -> MigrationResult:
-        """Start it, and prove that it runs; every end is a result."""
+    async def carry_out(
+        self, on_sample: Callable[[JobSample], None], may_send: Callable[[], Awaitable[None]]
+    ) -> MigrationResult:
+        """Start it, and prove that it runs; every end is a result. Nothing is sent, so nothing is waited for."""
         try:
             return self._ended(ExitStatus.COMPLETED, None, await self._start())
         except HotfootError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -100,13 +100,14 @@ class Carrying:
         await keeping.open(verdict.instance, order, self.request, forecast=told, policy=policy)
         return await keeping.end(replace(await run.execute(), forecast=told))
 
-    async def carry_out(self, on_sample: OnSample) -> MigrationResult:
-        """Judge, claim and move; every end is a result, also a refusal."""
+    async def carry_out(self, on_sample: OnSample, may_send: Callable[[], Awaitable[None]]) -> MigrationResult:
+        """Judge, claim, wait until it ``may_send``, and move; every end is a result, also a refusal."""
         try:
             preparation = await self.prepare()
             if preparation.verdict.order is None:
                 return await self.refuse(ExitStatus.REFUSED, " ".join(preparation.verdict.obstacles))
             await self.claim()
+            await may_send()
             return await self.move(on_sample, lambda _action: None)
         except HotfootError as error:
             return await self.refuse(error.status, str(error))

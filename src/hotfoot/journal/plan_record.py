@@ -118,6 +118,7 @@ def step_json(step: Step) -> dict[str, object]:
         "transfer_bytes": step.transfer_bytes,
         "expected_s": step.expected_s,
         "began": None if step.began_ms is None else iso(step.began_ms),
+        "held_s": step.held_s,
         "ended": None if step.ended_ms is None else iso(step.ended_ms),
         "downtime_ms": step.downtime_ms,
         "id": step.migration,

@@ -1,16 +1,17 @@
 """How a plan is carried out: which moves may start, what an end means, when to plan anew, when it is over. Pure.
 
 Invariants: a move starts only when all it waits for are done, never beyond the limits, never while the links could not
-use one more stream, and never while another move of the same instance runs or one before it has failed; once stopping,
-none starts but the rest of a convoy that has begun, since a rule would stay broken; none starts whose convoy has failed
-in a part; a move that has ended never changes again; an instance is tried at most ``MOST_TRIES`` times without success,
-and never twice to the same host; one that somebody else stopped, or whose place is not known, is left alone.
+use one more stream by the time that it is ready, and never while another move of the same instance runs or one before
+it has failed; it sends only once the links can use it; once stopping, none starts but the rest of a convoy that has
+begun, since a rule would stay broken; none starts whose convoy has failed in a part; a move that has ended never
+changes again; an instance is tried at most ``MOST_TRIES`` times without success, and never twice to the same host; one
+that somebody else stopped, or whose place is not known, is left alone.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -71,8 +72,17 @@ class Step:
     migration: str | None = None
     """The id of its record in the journal."""
     began_ms: int | None = None
+    held_s: float = 0.0
+    """How long it was ready, and waited until the links could use it."""
     ended_ms: int | None = None
     downtime_ms: int | None = None
+
+    @property
+    def took_s(self) -> float | None:
+        """From its begin to its end, without what it waited for the links; None: it has not begun, or not ended."""
+        if not self.began_ms or not self.ended_ms:
+            return None
+        return (self.ended_ms - self.began_ms) / 1000 - self.held_s
 
     @property
     def over(self) -> bool:
@@ -174,6 +184,22 @@ class Course:
                 chosen.append(step)
         return tuple(chosen)
 
+    def may_send(
+        self,
+        step: Step,
+        sending: Collection[int],
+        left_bytes: Mapping[int, int] | None = None,
+        opened_s: float | None = None,
+    ) -> bool:
+        """Say whether the links can use the stream of a running move that is judged, and has yet to open it.
+
+        ``sending``: the running moves (their numbers) that may already; ``left_bytes``: as for ``startable``;
+        ``opened_s``: from that moment to the first byte, as was seen; None: not yet.
+        """
+        others = [other for other in self.in_state(StepState.RUNNING) if other.n in sending and other.n != step.n]
+        ahead_s = PREPARED_S if opened_s is None else opened_s
+        return can_use_one_more(self.fastest(step) or 0.0, ahead_s, self._loads(step, others, left_bytes or {}))
+
     def waits_for(self, step: Step) -> set[int]:
         """Return what it waits for: what the plan says, and earlier moves of the same instance in the same plan."""
         own = {other.n for other in self.steps if (other.uuid, other.round) == (step.uuid, step.round)}
@@ -228,6 +254,10 @@ class Course:
                     asked=sum(self.fastest(other) or 0 for other, bytes_ in left.items() if bytes_),
                     left_bytes=sum(left.values()),
                 )
+
+    def held(self, n: int, seconds: float) -> Course:
+        """Return the course in which a running move has waited so long for the links, though it was ready."""
+        return self._with(replace(self._step(n, StepState.RUNNING), held_s=round(seconds, 3)))
 
     def begun(self, n: int, at_ms: int) -> Course:
         """Return the course in which a move that waited runs."""

@@ -58,9 +58,9 @@ def lengths_s(course: Course, now_ms: int) -> Mapping[int, float]:
 def overhead_of(done: Iterable[Step]) -> float | None:
     """Return what moves took beside what was expected of the migrations themselves: the median, in seconds."""
     took = [
-        max(0.0, (step.ended_ms - step.began_ms) / 1000 - step.expected_s + step.overhead_s)
+        max(0.0, step.took_s - step.expected_s + step.overhead_s)
         for step in done
-        if step.state is StepState.DONE and step.began_ms and step.ended_ms
+        if step.state is StepState.DONE and step.took_s is not None
     ]
     return median(took) if took else None
 
@@ -75,8 +75,8 @@ class _Pace:
 def _pace(course: Course, now_ms: int, seen: Mapping[int, float]) -> _Pace | None:
     took: list[tuple[float, float]] = []
     for step in course.steps:
-        if step.state is StepState.DONE and step.began_ms and step.ended_ms:
-            took.append(((step.ended_ms - step.began_ms) / 1000, step.expected_s))
+        if step.state is StepState.DONE and step.took_s is not None:
+            took.append((step.took_s, step.expected_s))
         elif step.state is StepState.RUNNING and step.n in seen:
             took.append((_gone_s(step, now_ms) + seen[step.n], step.expected_s))
     if not took:
@@ -92,4 +92,4 @@ def _length_s(step: Step, pace: _Pace | None) -> float | None:
 
 
 def _gone_s(step: Step, now_ms: int) -> float:
-    return (now_ms - step.began_ms) / 1000 if step.began_ms else 0.0
+    return (now_ms - step.began_ms) / 1000 - step.held_s if step.began_ms else 0.0

@@ -38,8 +38,10 @@ class Carrier(Protocol):
     def request_abort(self) -> str | None:
         """Stop what is under way as soon as it can be; returns why it cannot be stopped, if so."""
 
-    async def carry_out(self, on_sample: Callable[[JobSample], None]) -> MigrationResult:
-        """Make the move, from judging it to its proof."""
+    async def carry_out(
+        self, on_sample: Callable[[JobSample], None], may_send: Callable[[], Awaitable[None]]
+    ) -> MigrationResult:
+        """Make the move, from judging it to its proof; ``may_send`` is awaited once, before memory is sent."""
 
     async def follow(self, on_sample: Callable[[JobSample], None], begun: Callable[[], None]) -> MigrationResult | None:
         """Follow what goes on without its Hotfoot, calling ``begun`` first; None when there is none any more."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
-from statistics import median
 
 from hotfoot.errors import ExitStatus, HotfootError
 from hotfoot.journal.entries import now_ms
@@ -25,12 +25,13 @@ from hotfoot.placement.wish import Repair, Wish
 from hotfoot.plans.ending import left_behind, left_off
 from hotfoot.plans.means import Carrier, Means, Onlooker
 from hotfoot.plans.planner import Around, Planned
+from hotfoot.plans.seen_streams import SeenStreams
 from hotfoot.plans.whereabouts import whereabouts
 
 LOOK_S = 0.5
 """How often the journal is told that this process lives, and asked whether somebody wants the plan to stop."""
-SENDING_BYTES = 2**20
-"""A move that has sent so much sends its memory, and no longer what tells of it."""
+READY_S = 0.1
+"""How often a move that is ready asks whether it may send: it shall not be late."""
 END_PATIENCE_S = 20.0
 """How long it is tried to keep the end in a journal that cannot be written."""
 
@@ -54,10 +55,9 @@ class PlanRun:
         self._wanted: Asked | None = None
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._carrying: dict[int, Carrier] = {}
-        self._left_bytes: dict[int, int] = {}
-        """What running moves have yet to send, as was seen last."""
-        self._prepared_s: dict[int, float] = {}
-        """From the begin of moves until they sent."""
+        self._streams = SeenStreams()
+        self._ready: dict[int, asyncio.Event] = {}
+        """Set when a running move that is judged and claimed may send."""
         self._picked_up: set[int] = set()
         self._unwritten: dict[int, Step] = {}
         self._complained = False
@@ -95,6 +95,7 @@ class PlanRun:
             heard = await self._heed()
             if heard:
                 await self._start_what_may()
+            self._let_send()
             what = self.course.next(once=self._once and self.course.torn() == self._settled)
             if what is Next.PLAN and heard and not await self._plan_anew():
                 break
@@ -178,8 +179,33 @@ class PlanRun:
             self._take_on(begun)
 
     def _startable(self) -> tuple[Step, ...]:
-        prepared_s = median(self._prepared_s.values()) + LOOK_S if self._prepared_s else None
-        return self.course.startable(self._left_bytes, prepared_s)
+        prepared_s = self._streams.prepared_s
+        ahead_s = None if prepared_s is None else prepared_s + LOOK_S
+        return self.course.startable(self._streams.left_bytes(time.monotonic()), ahead_s)
+
+    def _let_send(self) -> None:
+        """Let those send that are ready, as far as the links can use it."""
+        for n, ready in self._ready.items():
+            now_s, streams = time.monotonic(), self._streams
+            left_bytes = streams.left_bytes(now_s)
+            if not ready.is_set() and self.course.may_send(
+                self.course.steps[n - 1], streams.sending, left_bytes, streams.opened_s
+            ):
+                self._become(self.course.held(n, streams.let_go(n, now_s)))
+                ready.set()
+
+    async def _may_send(self, n: int) -> None:
+        """Wait until the links can use what a move that is ready will send."""
+        self._streams.ready(n, time.monotonic())
+        self._ready[n] = ready = asyncio.Event()
+        try:
+            while not ready.is_set():
+                self._let_send()
+                with suppress(TimeoutError):  # wait_for would lose a cancellation on Python 3.11
+                    async with asyncio.timeout(READY_S):
+                        await ready.wait()
+        finally:
+            del self._ready[n]
 
     def _take_on(self, step: Step) -> None:
         carrying = self._means.carrying(step, self._onlooker.say)
@@ -192,18 +218,17 @@ class PlanRun:
 
     async def _one(self, step: Step, carrying: Carrier) -> None:
         def show(sample: JobSample) -> None:
-            sent_bytes = sample.memory_processed_bytes + sample.disk_processed_bytes
-            if sent_bytes >= SENDING_BYTES and step.began_ms and step.n not in self._picked_up:
-                self._prepared_s.setdefault(step.n, (now_ms() - step.began_ms) / 1000)
-            if sample.memory_total_bytes + sample.disk_total_bytes:
-                self._left_bytes[step.n] = sample.memory_remaining_bytes + sample.disk_remaining_bytes
+            self._streams.seen(step.n, sample, time.monotonic())
+            self._let_send()
             self._onlooker.look(step, sample)
 
         try:
             if step.n in self._picked_up:
+                self._streams.followed(step.n, time.monotonic())
                 result = await carrying.follow(show, lambda: self._taken_over(carrying))
             else:
-                result = await carrying.carry_out(show)
+                self._streams.begun(step.n, time.monotonic())
+                result = await carrying.carry_out(show, lambda: self._may_send(step.n))
         except asyncio.CancelledError:
             result = await carrying.give_up("Stopped before it began.")
         if result is None:  # what was seen to run has just ended
@@ -214,7 +239,8 @@ class PlanRun:
             course = self.course.ended(step.n, self._end_of(result))
         self._become(course)
         del self._tasks[step.n], self._carrying[step.n]
-        self._left_bytes.pop(step.n, None)
+        self._streams.ended(step.n, result.totals.elapsed_ms if result else None)
+        self._let_send()
         self._onlooker.course(self.course)
 
     def _end_of(self, result: MigrationResult) -> Ended:
