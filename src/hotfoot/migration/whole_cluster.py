@@ -13,6 +13,7 @@ from hotfoot.cloud.protocol import MemoryTouched, Offer, Survey, Usage
 from hotfoot.errors import HotfootError
 from hotfoot.inventory import Host, Instance, Inventory
 from hotfoot.migration.facts import DeclaredStorage
+from hotfoot.migration.sample import JobSample
 from hotfoot.migration.survey import memory_used
 from hotfoot.placement.from_inventory import HostSeen, InstanceSeen, Sight, copied_disks, paths_to_look_at, snapshot_of
 from hotfoot.placement.from_nova import NovaSight, WrittenDown, let_up, snapshot_by_nova
@@ -22,6 +23,10 @@ Told = TypeVar("Told")
 
 PERIOD_S = 2.0
 """How long processor use is measured."""
+Jobs = Mapping[tuple[str, str, str], JobSample]
+"""Running migrations by host, uuid and name."""
+Links = Mapping[str, int | None]
+"""Bytes per second by host."""
 _NAMELESS = "it"
 """Stands in a sentence about all instances that are alike."""
 
@@ -40,15 +45,19 @@ async def take(
     taken_at = datetime.now(UTC).isoformat(timespec="seconds")
     inventory = await cloud.look()
     up = [host for host in inventory.hosts if host.answers]
-    jobs, definitions, used, touched = await asyncio.gather(
-        cloud.jobs(),
-        _joined(cloud.machines(host.name) for host in up),
-        _joined(cloud.usage(host.name, PERIOD_S) for host in up),
-        _joined(cloud.touched(host.name, _running(inventory, host.name)) for host in up),
+
+    async def jobs_hosts_touched_and_links() -> tuple[Jobs, Sequence[HostSeen], Mapping[str, int], Links]:
+        """Ask everything at once, and only then try the links: what keeps hosts busy makes them slower."""
+        asked = await asyncio.gather(
+            cloud.jobs(),
+            _hosts(cloud, inventory, up),
+            _joined(cloud.touched(host.name, _running(inventory, host.name)) for host in up),
+        )
+        return *asked, await _links(cloud, [host.name for host in up], trial)
+
+    (jobs, seen, touched, links), used = await asyncio.gather(
+        jobs_hosts_touched_and_links(), _joined(cloud.usage(host.name, PERIOD_S) for host in up)
     )
-    machines = _kinds(inventory, definitions)
-    seen = await asyncio.gather(*(_host(cloud, inventory, host, machines) for host in up))
-    links = await _links(cloud, [host.name for host in up], trial)
     sight = Sight(
         inventory=inventory,
         hosts={host.name: replace(of, link_bytes_per_s=links[host.name]) for host, of in zip(up, seen, strict=True)},
@@ -134,6 +143,11 @@ def _kinds(inventory: Inventory, definitions: Mapping[str, str]) -> Mapping[_Kin
             cpu = xml[xml.find("<cpu") : xml.find("</cpu>")] if "</cpu>" in xml else ""
             kinds.setdefault((cpu, one.emulator, one.arch, one.machine, one.virt_type), []).append((one, xml))
     return kinds
+
+
+async def _hosts(cloud: Survey, inventory: Inventory, up: Sequence[Host]) -> Sequence[HostSeen]:
+    kinds = _kinds(inventory, await _joined(cloud.machines(host.name) for host in up))
+    return await asyncio.gather(*(_host(cloud, inventory, host, kinds) for host in up))
 
 
 async def _host(
