@@ -42,12 +42,13 @@ def kinds(said: Said) -> list[str]:
 def test_gentle_gives_up_and_the_instance_runs_on_its_source(slow: TestLab) -> None:
     load(slow, rate=40, area=64)
     source = slow.where("vm1")
-    said = move(slow, "--policy", "gentle", "--deadline", "15s")
+    said = move(slow, "--policy", "gentle", "--deadline", "15s", "--max-downtime", "150ms")
     assert said.status == 4, said.err
     assert said.json["outcome"] == "failed"
     assert said.json["reason"].startswith("Given up: the deadline of 15 s has passed.")
     assert kinds(said) == ["give-up"]
     assert slow.where("vm1") == source
+    assert slow.on(source, "virsh", "migrate-getmaxdowntime", "vm1").split() == ["300"]  # as QEMU has it by itself
     slow.verify("vm1")
 
 

@@ -29,6 +29,7 @@ from hotfoot.inventory import Disk, Host, Instance, Inventory
 from hotfoot.migration.facts import HostFiles, PairFacts
 from hotfoot.migration.options import Order
 from hotfoot.migration.page_watch import PageWatch
+from hotfoot.migration.policy import QEMU_DOWNTIME_MS
 from hotfoot.migration.proof import Sighting
 from hotfoot.migration.result import JobTotals
 from hotfoot.migration.sample import JobSample
@@ -245,13 +246,17 @@ class LibvirtCloud:
 
         def move(connection: Any) -> None:
             domain = connection.lookupByUUIDString(order.uuid)
-            # Always: QEMU keeps the limit of an earlier migration that was aborted.
+            # Always: QEMU keeps the limit of an earlier migration that was broken off.
             domain.migrateSetMaxDowntime(order.options.policy.first_downtime_ms)
             event = connection.domainEventRegisterAny(
                 domain, libvirt.VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION, iteration, None
             )
             try:
                 domain.migrateToURI3(peer, parameters(order), flags(order))
+            except libvirt.libvirtError:
+                with suppress(libvirt.libvirtError):
+                    domain.migrateSetMaxDowntime(QEMU_DOWNTIME_MS)
+                raise
             finally:
                 with suppress(libvirt.libvirtError):
                     connection.domainEventDeregisterAny(event)
