@@ -140,7 +140,7 @@ def test_a_working_set_that_fits_into_the_downtime_converges_however_fast_it_is_
     ("policy", "more", "verdict", "words"),
     [
         (BUILT_IN["gentle"], {}, Convergence.NEVER, "would end it"),
-        (Policy(name="p", max_downtime_ms=6000, steps=(ActionKind.DOWNTIME_LIMIT,)), {}, Convergence.HELPED, "6.0 s"),
+        (Policy(name="p", max_downtime_ms=6000, steps=(ActionKind.DOWNTIME_LIMIT,)), {}, Convergence.HELPED, "4.9 s"),
         (Policy(name="p", steps=(ActionKind.POST_COPY,)), {"post_copy": True}, Convergence.HELPED, "post-copy"),
         (Policy(name="p", steps=(ActionKind.POST_COPY,)), {}, Convergence.NEVER, "would end it"),
         (Policy(name="p", steps=(ActionKind.PAUSE,)), {}, Convergence.HELPED, "a pause"),

@@ -44,6 +44,11 @@ def test_a_lower_greatest_downtime_is_kept_from_the_start() -> None:
     assert Policy(name="p", max_downtime_ms=2000).first_downtime_ms == 300
 
 
+def test_where_the_downtime_limit_may_be_raised_it_begins_low() -> None:
+    assert Policy(name="p", steps=(ActionKind.DOWNTIME_LIMIT,)).first_downtime_ms == 100
+    assert Policy(name="p", max_downtime_ms=50, steps=(ActionKind.DOWNTIME_LIMIT,)).first_downtime_ms == 50
+
+
 def test_without_a_word_it_is_balanced() -> None:
     policy = policy_named(_cluster(), None)
     assert (policy.name, policy.parallel, policy.compress) == ("balanced", 0, False)

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hotfoot.migration.action import Action, ActionKind
-from hotfoot.migration.policy import BUILT_IN, STEPS, Policy
+from hotfoot.migration.policy import BUILT_IN, FROM_ITERATION, STEPS, Policy
 from hotfoot.migration.sample import JobSample, Phase
 from hotfoot.migration.simulator import Guest, Link, SimulatedEnd, Writes, simulate
-from hotfoot.migration.steering import FROM_ITERATION, LONGEST_WAIT, Means, Steering
+from hotfoot.migration.steering import LONGEST_WAIT, Means, Steering
 
 MIB = 2**20
 LOOK_MS = 10_000

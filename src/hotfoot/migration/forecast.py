@@ -14,13 +14,14 @@ measurement was outside its own band, or the guest changes. Where the bad end ne
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from hotfoot.migration.action import ActionKind
 from hotfoot.migration.dirty_curve import DirtyCurve, DirtyCurves
 from hotfoot.migration.passes import Pace, Walk, limit_needed_ms, throttle_needed_percent, walk
-from hotfoot.migration.policy import QEMU_DOWNTIME_MS, Policy, Throttle
+from hotfoot.migration.policy import FROM_ITERATION, MARGIN, QEMU_DOWNTIME_MS, Policy, Throttle
 from hotfoot.sizes import human_bytes, human_duration, human_rate
 
 BAND_PASSES = 20
@@ -161,7 +162,10 @@ def _helped(measured: Measured, expected: _Case, why: str) -> Forecast | None:
     if policy is None:
         return None
     most_ms = policy.max_downtime_ms if ActionKind.DOWNTIME_LIMIT in policy.steps else measured.downtime_limit_ms
-    limit_ms = max(measured.downtime_limit_ms, most_ms)
+    first = expected.pace(measured.downtime_limit_ms)
+    copied = walk(expected.memory, expected.dirty, first, most_passes=FROM_ITERATION - 1)
+    needed_ms = math.ceil(1000 * MARGIN * copied.remaining_bytes / expected.throughput)
+    limit_ms = max(measured.downtime_limit_ms, min(most_ms, needed_ms))
     passed = walk(expected.memory, expected.dirty, expected.pace(limit_ms), throttle=measured.throttle)
     if passed.ended:
         means = [f"a downtime limit of {human_duration(limit_ms)}"] if limit_ms > measured.downtime_limit_ms else []

@@ -9,6 +9,13 @@ from hotfoot.migration.action import ActionKind
 
 QEMU_DOWNTIME_MS = 300
 """The downtime limit that QEMU has by itself (migration/options.c, DEFAULT_MIGRATE_SET_DOWNTIME)."""
+FIRST_DOWNTIME_MS = 100
+"""The limit to begin with where it may be raised: most guests need no more, and the others two short passes more."""
+FROM_ITERATION = 3
+"""The first at which a step is taken: its dirty set can be compared with that of the second (the first pass copies
+everything)."""
+MARGIN = 1.02
+"""A raised limit is this much above what the dirty set needs, since the next one differs a little."""
 FIRST_THROTTLE_PERCENT = 20
 """QEMU's own first rung (cpu-throttle-initial)."""
 THROTTLE_RUNG_PERCENT = 20
@@ -45,8 +52,9 @@ class Policy:
 
     @property
     def first_downtime_ms(self) -> int:
-        """The downtime limit to begin with: QEMU's own, or less where less is the greatest."""
-        return min(QEMU_DOWNTIME_MS, self.max_downtime_ms)
+        """The downtime limit to begin with: QEMU's own where it may not be raised; never above the greatest one."""
+        first_ms = FIRST_DOWNTIME_MS if ActionKind.DOWNTIME_LIMIT in self.steps else QEMU_DOWNTIME_MS
+        return min(first_ms, self.max_downtime_ms)
 
     @property
     def throttle(self) -> Throttle | None:

@@ -7,17 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hotfoot.migration.action import Action, ActionKind
-from hotfoot.migration.policy import Policy
+from hotfoot.migration.policy import FROM_ITERATION, MARGIN, Policy
 from hotfoot.migration.sample import JobSample, Phase
 from hotfoot.sizes import human_bytes, human_rate
 
 STALLED = 0.85
 """The guest dirties at least this share of what is sent: at that pace it takes 15 passes to a tenth."""
-FROM_ITERATION = 3
-"""The first that can be compared: its dirty set with that of the second (the first pass copies everything)."""
-MARGIN, NUDGE = 1.02, 1.1
-"""A raised limit is this much above what is needed, since the next dirty set differs a little; and this much above
-the one before where that suffices by our numbers and not by QEMU's, whose bandwidth is that of 100 ms."""
+NUDGE = 1.1
+"""A raised limit is this much above the one before where that suffices by our numbers and not by QEMU's, whose
+bandwidth is that of 100 ms."""
 NEAR_LEAST = 1.05
 """So near the least of all passes counts as a local minimum ..."""
 LONGEST_WAIT = 2
