@@ -21,6 +21,9 @@ from hotfoot.placement.task import Task
 from hotfoot.placement.wish import GIB, Balance
 
 _LEAST_GAIN = 1e-9
+_ROUNDING = 1e-12
+"""Of the largest number that is added up, a gain must be more than this: float64 tells 1e-16 of it, and some thousand
+steps add their errors up. Less might be none, and steps that gain none can go round in a circle."""
 _NEAR_HOSTS = 48
 """Moves are tried to so many of the emptiest hosts first, and to all only when none of those gains any more."""
 _SWAP_HOSTS = 24
@@ -49,6 +52,9 @@ class Descent:
         self._judged = levels.capacity > 0
         self._typical = levels.typical
         self._hidden = task.room.up & task.room.maintenance
+        largest = max(task.score(at).total, float((self._level / self._typical).max(initial=0.0)))
+        # The least that a step must gain.
+        self._least = max(_LEAST_GAIN, _ROUNDING * largest)
         self._moves = int(np.count_nonzero(at != task.room.start))
         self._bonds: dict[int, list[Bond]] = defaultdict(list)
         self._limits = {bond.name: bond.breaches(task.room.start) for bond in task.room.bonds}
@@ -91,7 +97,7 @@ class Descent:
             best = self._best_of(host, wide=wide)
             if best is None:
                 continue
-            if not waiting or best.gain <= waiting[0][0] + _LEAST_GAIN:
+            if not waiting or best.gain <= waiting[0][0] + self._least:
                 self._put(best.instance, best.destination)
                 moved = True
             heapq.heappush(waiting, (best.gain, host))
@@ -122,15 +128,17 @@ class Descent:
         return found
 
     def _far(self, level: Floats, hosts: Ints | int) -> Floats:
-        """How far from the mean these levels would be, summed over what is balanced; [..., K] to [...]."""
-        far: Floats = (np.abs(level - self._goal[hosts]) * self._judged[hosts] / self._typical).sum(axis=-1)
+        """What these levels would add to the score, but for the worst share; [..., K] to [...].
+
+        How far they are from the mean, summed over what is balanced; all that is taken where a host is in maintenance,
+        where an instance may be brought home as well.
+        """
+        off = np.abs(level - self._goal[hosts]) * self._judged[hosts]
+        far: Floats = (np.where(self._hidden[hosts][..., None], level, off) / self._typical).sum(axis=-1)
         return far
 
     def _leaving(self, host: int, amounts: Floats) -> Floats:
         """By how much the score changes when amounts ([N, K]) leave a host, but for the worst share."""
-        if self._hidden[host]:
-            gone: Floats = -(amounts / self._typical).sum(axis=-1)
-            return gone
         return self._far(self._level[host] - amounts, host) - self._far(self._level[host], host)
 
     def _relief(self, host: int, residents: Ints) -> Floats:
@@ -172,7 +180,7 @@ class Descent:
                 allowed[row] &= whole[among]
         gain[~allowed] = np.inf
         best = int(np.argmin(gain))
-        if not gain.flat[best] < -_LEAST_GAIN:
+        if not gain.flat[best] < -self._least:
             return None
         row, column = divmod(best, len(among))
         return _Step(float(gain.flat[best]), int(residents[row]), int(among[column]))
@@ -242,7 +250,7 @@ class Descent:
         fits &= (room.open_to[theirs, host] | (room.start[theirs] == host))[None, :]
         gain[~fits] = np.inf
         best = int(np.argmin(gain))
-        if not gain.flat[best] < -_LEAST_GAIN:
+        if not gain.flat[best] < -self._least:
             return False
         row, column = divmod(best, len(theirs))
         self._put(int(mine[row]), other)
