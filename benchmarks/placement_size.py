@@ -222,6 +222,10 @@ def _unproved(rows: Sequence[Planned]) -> list[Planned]:
     return [one for one in rows if one.left or one.gap != 0]
 
 
+def _share(gap: float | None) -> str:
+    return "?" if gap is None else f"{gap:.1%}"
+
+
 def _in_words(
     hosts: int,
     drains: Sequence[Planned],
@@ -235,12 +239,12 @@ def _in_words(
         f"(least / median / most of {len(drains)}), "
         f"{sum(one.gap == 0 for one in drains)} proved to be the fewest bytes",
         f"balance: score {balance.before:.1f} to {balance.after:.1f} by {balance.moves} moves of "
-        f"{balance.moved_gib:.0f} GiB in {balance.seconds:.1f} s",
+        f"{balance.moved_gib:.0f} GiB in {balance.seconds:.1f} s, gap {_share(balance.gap)}",
     ]
     for name, rows in real.items():
         lines += ["", f"{name}: each host drained", f"{'HOST':12} {'MOVES':>5} {'GIB':>6} {'GAP':>6} {'SECONDS':>7}"]
         lines += [
-            f"{one.what:12} {one.moves:>5} {one.moved_gib:>6.0f} {'?' if one.gap is None else f'{one.gap:.1%}':>6} "
+            f"{one.what:12} {one.moves:>5} {one.moved_gib:>6.0f} {_share(one.gap):>6} "
             f"{one.seconds:>7.2f}{f'  {one.left} left' if one.left else ''}"
             for one in rows
         ]

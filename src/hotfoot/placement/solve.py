@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
 from hotfoot.placement.descent import Descent
+from hotfoot.placement.divisible import least_of_balance
 from hotfoot.placement.exact import WORK_PER_S, Clock, everything, fits_a_model, improve
 from hotfoot.placement.plan import Score, Target
 from hotfoot.placement.reasons import reasons
@@ -61,13 +63,15 @@ def _sought(task: Task, clock: Clock, until_s: float) -> tuple[Ints, float | Non
     whole_s = until_s - clock()
     work = task.wish.seconds * WORK_PER_S
     at = make_way(task, task.room.start, clock, clock() + whole_s * 0.5)
-    if task.bound is not None and task.score(at).total <= task.bound + _CLOSE:
-        return at, task.bound, "exact"
     if isinstance(task.wish.objective, Balance) and task.levels is not None:
-        descent = Descent(task, task.levels, task.wish.objective, at)
+        levels, objective = task.levels, task.wish.objective
+        descent = Descent(task, levels, objective, at)
         stop_s = clock() + whole_s * 0.5
         descent.run(lambda: clock() < stop_s)
         at = descent.at
+        task = replace(task, bound=least_of_balance(task.room, task.wish, objective, levels, whole_s * 0.2))
+    if task.bound is not None and task.score(at).total <= task.bound + _CLOSE:
+        return at, task.bound, "exact"
     if isinstance(task.wish.objective, Consolidate):
         stop_s = clock() + whole_s * 0.5
         at = swept(task, at, lambda: clock() < stop_s)
