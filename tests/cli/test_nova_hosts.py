@@ -14,6 +14,7 @@ from tests.cloud.openstack_double import Answer
 from tests.cloud.whole_nova_double import WholeNovaDouble, uuid_of
 from tests.journal.records import DEAD
 from tests.journal.test_plans import plan
+from tests.reach.prometheus_double import QUERY, prometheus_double
 
 from hotfoot.errors import ExitStatus
 from hotfoot.journal.place import Place
@@ -136,6 +137,50 @@ def test_a_snapshot_is_what_placement_has_written_down(cloud: WholeNovaDouble) -
     assert hosts["n2"]["used_by_others"] == {"vcpus": 1, "memory_bytes": 256 << 20}
     assert hosts["n3"]["maintenance"] is True
     assert {one["name"]: one["sizes"] for one in told["instances"]}["web1"] == ({"vcpus": 2, "memory_bytes": 512 << 20})
+
+
+@pytest.fixture
+def measuring(cloud: WholeNovaDouble, tmp_path: Path) -> Iterator[Path]:
+    """A cluster file of the cloud, where a Prometheus server knows what vm1 and vm2 use."""
+    cloud.add("vm1", "n1")
+    with prometheus_double() as url:
+        load = {"prometheus": url, "query": QUERY}
+        file = tmp_path / "hotfoot.yaml"
+        file.write_text(json.dumps({"openstack": {"cloud": "double"}, "balance": {"load": load}}))
+        yield file
+
+
+def test_a_snapshot_holds_the_load_that_is_asked_for_and_balance_plans_from_it(measuring: Path, tmp_path: Path) -> None:
+    done = hotfoot("snapshot", "--json", "--cluster", str(measuring))
+    assert done.status == 0, done.err
+    told = json.loads(done.out)
+    loads = {one["name"]: one.get("load", {}) for one in told["instances"]}
+    assert loads["vm1"]["cpu"] == pytest.approx(0.55808929575)
+    assert "cpu" not in loads["web1"]
+    for host in told["hosts"]:
+        host["load_capacity"] = {"cpu": 1.0}
+    file = tmp_path / "now.json"
+    file.write_text(json.dumps(told))
+    planned = json.loads(hotfoot("balance", "--measured", "--snapshot", str(file), "--json").out)
+    assert {term["name"] for term in planned["before"]["terms"]} >= {"spread_cpu", "worst_cpu"}
+    assert planned["before"]["total"] > 0
+
+
+def test_load_that_is_not_told_is_one_sentence_and_only_where_it_counts(measuring: Path) -> None:
+    measuring.write_text(measuring.read_text().replace(QUERY, "rate(cpu["))
+    of_file = ("--cluster", str(measuring))
+    for words in (("snapshot",), ("plan", "balance", "--measured")):
+        done = hotfoot(*words, *of_file)
+        assert done.status == ExitStatus.ERROR
+        assert "does not tell the load of instances: invalid parameter" in done.err
+        assert len(done.err.strip().splitlines()) == 1
+    assert hotfoot("plan", "drain", "n1", "--json", *of_file).status == 0
+
+
+def test_load_of_strangers_alone_is_no_snapshot(measuring: Path) -> None:
+    measuring.write_text(measuring.read_text().replace('"query"', '"label": "job", "query"'))
+    done = hotfoot("snapshot", "--cluster", str(measuring))
+    assert "tells of no instance of this cluster" in done.err
 
 
 def test_balance_and_consolidate_plan_over_nova(cloud: WholeNovaDouble) -> None:

@@ -42,13 +42,15 @@ def plan_json(made: Plan, known: Snapshot, wish: Wish, deadline_ms: int | None =
     return told if deadline_ms is None else {**told, "deadline": iso(deadline_ms)}
 
 
-def snapshot_of(file: Path | None, cluster: Path | None, cloud_name: str | None = None) -> Snapshot:
-    """Return the snapshot of a file, or of the cluster as it is. Raises HotfootError."""
+def snapshot_of(
+    file: Path | None, cluster: Path | None, cloud_name: str | None = None, *, measured: bool = False
+) -> Snapshot:
+    """Return the snapshot of a file, or of the cluster as it is; ``measured``: load counts. Raises HotfootError."""
     if file is not None:
         return saved_snapshot(file)
     from hotfoot.cli.snapshot import live_snapshot
 
-    return live_snapshot(cluster, cloud_name)
+    return live_snapshot(cluster, cloud_name, measured=measured)
 
 
 def saved_snapshot(file: Path) -> Snapshot:

@@ -102,7 +102,7 @@ def balance(
     """Make hosts alike in what is allocated, or with --measured in what is used."""
     from hotfoot.placement.wish import Balance, quantities
 
-    known = snapshot_of(snapshot, cluster, cloud_name)
+    known = snapshot_of(snapshot, cluster, cloud_name, measured=measured)
     objective = Balance(
         what=quantities(names_in([what]), known.quantities(measured=measured), measured=measured),
         measured=measured,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hotfoot.journal.plans import Plans
     from hotfoot.migration.prepare import Request
     from hotfoot.placement.course import Step
+    from hotfoot.plans.load import AskLoad
     from hotfoot.plans.nova_site import NovaSite
     from hotfoot.plans.site import Site
 
@@ -89,7 +90,7 @@ async def site_of(
             request_of=request_of,
             store=store,
             declared=declared_of(declared),
-            load=_load_of(declared),
+            load=load_of(declared),
             trial=link_trial(declared) if declared.hosts else None,
         )
         yield site if declared.openstack is None else NovaSite.of(site, cast("NovaCloud", cloud))
@@ -174,7 +175,7 @@ async def named_hosts(declared: Cluster, cloud: Cloud, names: list[str] | None) 
     return wanted
 
 
-def _load_of(declared: Cluster) -> Callable[[], Awaitable[tuple[str, Mapping[str, float]]]] | None:
+def load_of(declared: Cluster) -> AskLoad | None:
     """Return what asks for measured load, where the cluster file says where that is known."""
     section = declared.balance.load
     if section is None:

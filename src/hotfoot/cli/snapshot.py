@@ -34,17 +34,22 @@ def snapshot(
 
         typer.echo(json.dumps(json_schema(), indent=indent))
     else:
-        typer.echo(json.dumps(live_snapshot(cluster, cloud_name).as_json(), indent=indent))
+        typer.echo(json.dumps(live_snapshot(cluster, cloud_name, measured=True).as_json(), indent=indent))
 
 
-def live_snapshot(cluster: Path | None, cloud_name: str | None = None) -> Snapshot:
-    """Look at all hosts; those that are silent are told on standard error."""
+def live_snapshot(cluster: Path | None, cloud_name: str | None, *, measured: bool) -> Snapshot:
+    """Look at all hosts; those that are silent are told on standard error.
+
+    ``measured``: load counts, and is asked for where the cluster file says that it is known best. Raises HotfootError.
+    """
 
     async def work(declared: Cluster, cloud: Cloud) -> tuple[Snapshot, Inventory]:
+        from hotfoot.cli.plan_site import load_of
         from hotfoot.migration.facts import DeclaredStorage
         from hotfoot.migration.whole_cluster import take, take_by_nova
         from hotfoot.placement.declared import declared_of
         from hotfoot.placement.from_nova import taken_out
+        from hotfoot.plans.load import with_load
         from hotfoot.plans.planner import Around, within
 
         trial = link_trial(declared) if declared.hosts else None
@@ -54,6 +59,8 @@ def live_snapshot(cluster: Path | None, cloud_name: str | None = None) -> Snapsh
         else:
             looking = take_by_nova(cast("NovaCloud", cloud), trial)
         (seen, inventory), out = await asyncio.gather(looking, told_hosts_out_of(declared))
+        if measured:
+            seen = await with_load(seen, inventory, load_of(declared))
         closed = frozenset((*out, *(host.name for host in inventory.hosts if taken_out(host))))
         return within(seen, seen.limits, Around(out=closed, declared=declared_of(declared))), inventory
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -23,7 +23,6 @@ from hotfoot.migration.facts import DeclaredStorage
 from hotfoot.migration.prepare import Request
 from hotfoot.migration.run import WATCH_AFTER_S, WATCH_BEFORE_S
 from hotfoot.migration.whole_cluster import Trial, take
-from hotfoot.placement.calm import told_of
 from hotfoot.placement.course import Course, Step, StepState
 from hotfoot.placement.declared import NOTHING, Declared
 from hotfoot.placement.pace import overhead_of
@@ -32,6 +31,7 @@ from hotfoot.placement.recheck import still_valid
 from hotfoot.placement.snapshot import Limits, Snapshot
 from hotfoot.placement.wish import Balance, Wish
 from hotfoot.plans.homes import Drained, drained_of
+from hotfoot.plans.load import AskLoad, with_load
 from hotfoot.plans.means import Means
 from hotfoot.plans.planner import Around, Planned, WholeCloud, check, plan_for, within
 from hotfoot.plans.whereabouts import whereabouts
@@ -57,8 +57,7 @@ class Site:
     store: Store
     declared: Declared = NOTHING
     """Rules and zones of the cluster file."""
-    load: Callable[[], Awaitable[tuple[str, Mapping[str, float]]]] | None = None
-    """Asks what instances use, of one load (its name): by name or uuid."""
+    load: AskLoad | None = None
     trial: Trial | None = None
     """Tries what the links carry, before the first plan."""
 
@@ -111,12 +110,8 @@ class Site:
         Where the wish is for measured load, that is asked for where it is known best. Raises HotfootError.
         """
         seen, inventory = await self.take(trial)
-        if self.load is not None and isinstance(wish.objective, Balance) and wish.objective.measured:
-            seen, count = told_of(seen, *await self.load())
-            if not count and any(one.movable for one in inventory.instances):
-                raise HotfootError(
-                    "What balance.load asks for tells of no instance of this cluster; does its label hold their names?"
-                )
+        if isinstance(wish.objective, Balance) and wish.objective.measured:
+            seen = await with_load(seen, inventory, self.load)
         return within(seen, self.limits, around), inventory
 
     async def plan(self, wish: Wish, around: Around) -> Planned:
