@@ -46,7 +46,7 @@ class LinearProgram:
         self._entries.append((rows, variables, weights))
 
     def bound(self, seconds: float) -> float | None:
-        """Return what the least cost is not below; None: so many seconds were too few to know."""
+        """Return what the least cost is not below; None: the solver did not end well within so many seconds."""
         low, high, cost, least = (np.concatenate(of) for of in (self._low, self._high, self._cost, self._least))
         row, variable, weight = (np.concatenate(of) for of in zip(*self._entries, strict=True))
         solver = pywraplp.Solver.CreateSolver("GLOP")
