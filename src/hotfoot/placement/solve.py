@@ -69,7 +69,8 @@ def _sought(task: Task, clock: Clock, until_s: float) -> tuple[Ints, float | Non
         stop_s = clock() + whole_s * 0.5
         descent.run(lambda: clock() < stop_s)
         at = descent.at
-        task = replace(task, bound=least_of_balance(task.room, task.wish, objective, levels, whole_s * 0.2))
+        left_s = min(whole_s * 0.2, until_s - clock())
+        task = replace(task, bound=least_of_balance(task.room, task.wish, objective, levels, max(0.0, left_s)))
     if task.bound is not None and task.score(at).total <= task.bound + _CLOSE:
         return at, task.bound, "exact"
     if isinstance(task.wish.objective, Consolidate):
