@@ -213,10 +213,15 @@ async def test_aborted_the_running_moves_end_on_their_source(fleet: Fleet) -> No
     run = await fleet.begin()
     executing = asyncio.create_task(run.execute())
     await fleet.cluster.until_begun(2)
+    begun = [order.name for order in fleet.cluster.running.values()]
     run.want(Asked.ABORT)
     ended = await executing
     assert ended.status == ExitStatus.ABORTED
-    assert len(ended.stays) == 4
+    assert sorted(ended.stays.values()) == [
+        *(f"Stopped as you asked; {name} lives on n1, as before." for name in sorted(begun)),
+        "stopped before it was moved",
+        "stopped before it was moved",
+    ]
     assert {step.state for step in fleet.kept()[1]} == {StepState.LEFT_OUT}
     assert fleet.cluster.running == {}
     assert fleet.cluster.claims == {}

@@ -80,15 +80,20 @@ class _Reasons:
     def __init__(self, course: Course, last: Plan | None, *, stopped: bool) -> None:
         self._alone = course.alone()
         self._failed = {uuid: [*hosts.values()][-1] for uuid, hosts in course.impossible().items()}
+        aborted = (step for step in course.in_state(StepState.LEFT_OUT) if step.status is not None)
+        self._aborted = {step.uuid: step.why for step in aborted if step.why}
         self._planned = last.stays if last else {}
         self._stopped = stopped
 
     def of(self, uuid: str) -> str:
-        """Return why an instance was not moved: what was tried last, what planning says, or that it was stopped."""
+        """Return why an instance was not moved: what was tried last, what planning says, or that it was stopped.
+
+        Of a move that was aborted its own end: that may be all that says in which state Nova has left the server.
+        """
         if uuid in self._alone:
             return self._alone[uuid]
         if self._stopped:
-            return self._failed.get(uuid, "stopped before it was moved")
+            return self._aborted.get(uuid) or self._failed.get(uuid, "stopped before it was moved")
         if uuid in self._planned:
             tried = f" (tried: {self._failed[uuid]})" if uuid in self._failed else ""
             return f"{self._planned[uuid]}{tried}"
