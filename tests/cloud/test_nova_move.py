@@ -97,6 +97,7 @@ def _move(
     log: tuple[str, ...] = (),
     libvirt: tuple[bool | None, ...] = (False,),
     said: list[str] | None = None,
+    look_s: float = 0,
 ) -> NovaMove:
     """``libvirt``: whether it shows the migration, the first for the first look; the last stays."""
     looks = list(libvirt)
@@ -107,7 +108,7 @@ def _move(
     async def still_runs() -> bool | None:
         return looks.pop(0) if len(looks) > 1 else looks[0]
 
-    return NovaMove(double.api, order, log_of, still_runs, ([] if said is None else said).append, look_s=0)
+    return NovaMove(double.api, order, log_of, still_runs, ([] if said is None else said).append, look_s)
 
 
 async def _done(double: ApiDouble, order: Order, log: tuple[str, ...] = ()) -> NovaMove:
@@ -164,6 +165,19 @@ async def test_a_move_that_was_stopped_is_told_from_one_that_failed() -> None:
         await _done(double, _order(""))
     assert cancelled.value.aborted
     assert cancelled.value.destination == "n2"
+
+
+@pytest.mark.parametrize("word", ["cancelled", "failed"])
+async def test_what_nova_takes_back_before_it_calls_it_an_error_is_followed_until_then(
+    word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nova_move, "LAST_WORD_LOOKS", 1000)
+    back, error = (server(), record(word)), (server(status="ERROR"), record("error"))
+    move = _move(double := ApiDouble([(MOVING, in_progress()), back, back, error]), _order(), look_s=0.01)
+    await move.start()
+    with pytest.raises(MoveEnded):
+        await move.follow()
+    assert double.script == []
 
 
 async def test_the_log_of_nova_compute_says_why_libvirt_did_not_move_it() -> None:

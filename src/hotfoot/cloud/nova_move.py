@@ -38,6 +38,9 @@ SILENT_S = 300.0
 waited for: a restart takes less."""
 SETTLE_S = 60.0
 """How long Nova may still work on the server when its migration has ended, and the other way round."""
+LAST_WORD_LOOKS = 4
+"""For so many looks a live migration must be called off before that counts: Nova's libvirt driver takes it back, the
+server ACTIVE and the record ``failed`` or ``cancelled``, and a moment later sets both to error."""
 SOURCE_EVERY_S = 10.0
 """Between two looks at nova-compute on the source, which moves the server: nothing else notices its death."""
 UNCHANGED_S = 5.0
@@ -169,6 +172,7 @@ class NovaMove:
         """Return once Nova says that the server has moved. Raises MoveEnded."""
         heard_s = looked_s = time.monotonic()
         settling_s: float | None = None
+        taken_back_s: float | None = None
         while True:
             now_s = time.monotonic()
             try:
@@ -188,8 +192,10 @@ class NovaMove:
             if at is Stage.TO_CONFIRM and server is not None:
                 await self._conclude(server)
             elif at in ENDS and not await self._outlives(at):
-                await self._end(at, server)
-                return
+                taken_back_s = taken_back_s or now_s
+                if not self._taken_back or now_s - taken_back_s >= LAST_WORD_LOOKS * self._look_s:
+                    await self._end(at, server)
+                    return
             if at is Stage.ACCEPTED and now_s - self._began_s > TAKEN_UP_S:
                 raise MoveEnded(
                     f"Nova accepted it, but for {TAKEN_UP_S:.0f} s nobody has taken it up (is nova-conductor up, and"
@@ -199,6 +205,11 @@ class NovaMove:
                 looked_s = now_s
                 await self._look_at_source()
             await asyncio.sleep(self._look_s)
+
+    @property
+    def _taken_back(self) -> bool:
+        """Whether the record calls a live migration off, and does not say yet that it ended in error."""
+        return not self.cold and (self._record or {}).get("status") in ("failed", "cancelled")
 
     def _let_go(self, at: Stage, server: Json | None) -> bool:
         """Whether Nova works on the server no longer, on its source, though the record of the live migration goes on.
