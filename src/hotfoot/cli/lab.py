@@ -303,6 +303,9 @@ def instance_add(
     instance: Annotated[str | None, typer.Argument(metavar="[INSTANCE]", help="Its name [default: the next].")] = None,
     name: NameOption = "lab",
     host: Annotated[str | None, typer.Option(help="On this host [default: the one with the fewest].")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="With OpenStack: in the server group of this name, which Nova keeps apart.")
+    ] = None,
     memory: MemoryOption = 256,
     rate: RateOption = 0,
     area: AreaOption = 16,
@@ -312,7 +315,7 @@ def instance_add(
     from hotfoot.lab import store
     from hotfoot.lab.instances import Load, add
 
-    added = add(name, instance, host, memory, Load(rate, area))
+    added = add(name, instance, host, memory, Load(rate, area), group)
     found = next(each for each in _lab_json(store.load(name))["instances"] if each["uuid"] == str(added.uuid))
     if as_json:
         typer.echo(json.dumps(found))

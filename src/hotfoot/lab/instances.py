@@ -144,13 +144,20 @@ def hosts_of(lab: Lab) -> dict[str, list[str]]:
     return found
 
 
-def add(lab_name: str, name: str | None, host_name: str | None, memory_mib: int, load: Load) -> LabInstance:
-    """Make an instance and wait until its witness answers; without a host, on the one with the fewest."""
+def add(
+    lab_name: str, name: str | None, host_name: str | None, memory_mib: int, load: Load, group: str | None = None
+) -> LabInstance:
+    """Make an instance and wait until its witness answers; without a host, on the one with the fewest.
+
+    ``group``: the server group (anti-affinity) that it is to be in, with OpenStack.
+    """
     if not LEAST_MEMORY_MIB <= memory_mib <= 4096:
         raise LabError(f"An instance has {LEAST_MEMORY_MIB} to 4096 MiB of memory, not {memory_mib}.", ExitStatus.USAGE)
     load.check(memory_mib)
     with store.lock(lab_name):
         lab = store.load(lab_name)
+        if group and not lab.openstack:
+            raise LabError(f"Server groups are Nova's, which lab {lab_name} has not.", ExitStatus.USAGE)
         if host_name is None:
             counts = {host.name: 0 for host in running_hosts(lab)}
             for places in hosts_of(lab).values():
@@ -164,7 +171,7 @@ def add(lab_name: str, name: str | None, host_name: str | None, memory_mib: int,
         instance = plan_instance(lab, name, memory_mib)
         store.save(lab.model_copy(update={"instances": (*lab.instances, instance)}))
     try:
-        instance = create(lab, host, instance, load)
+        instance = create(lab, host, instance, load, group)
         boot_id = witness.wait(instance.address, _BOOT_TIMEOUT_S).boot_id
     except BaseException:
         with contextlib.suppress(LabError):  # what went wrong at first is what is told
@@ -179,13 +186,13 @@ def add(lab_name: str, name: str | None, host_name: str | None, memory_mib: int,
     return instance
 
 
-def create(lab: Lab, host: LabHost, instance: LabInstance, load: Load) -> LabInstance:
+def create(lab: Lab, host: LabHost, instance: LabInstance, load: Load, group: str | None = None) -> LabInstance:
     """Make an instance's disk, define it persistently and start it; does not wait for its boot.
 
     Returns it as it then is: with OpenStack, Nova gives it another UUID, MAC address and domain name.
     """
     if lab.openstack:
-        return openstack_servers.create(lab, host, instance, _kernel_words(instance, load))
+        return openstack_servers.create(lab, host, instance, _kernel_words(instance, load), group)
     _make_disk(lab, host, instance)
     _virsh(lab, host, "define", "/dev/stdin", stdin=domain_xml(lab, instance, load))
     _virsh(lab, host, "start", instance.name)

@@ -95,21 +95,29 @@ def _wait_for_computes(lab: Lab, cloud: Connection) -> None:
         time.sleep(0.5)
 
 
-def create(lab: Lab, host: LabHost | None, instance: LabInstance, cmdline: str) -> LabInstance:
+def create(
+    lab: Lab, host: LabHost | None, instance: LabInstance, cmdline: str, group: str | None = None
+) -> LabInstance:
     """Make a server, on a host or where the scheduler puts it; return the instance with its UUID and domain name.
+
+    It is in the server group of that name, which is made (anti-affinity) when it is first asked for.
 
     The address lies in the kernel's command line, and this in an image of the instance's own. Raises LabError with
     Nova's reason, and leaves neither server nor image then.
     """
     with _told():
-        return _create(lab, connect(lab), host, instance, cmdline)
+        return _create(lab, connect(lab), host, instance, cmdline, group)
 
 
-def _create(lab: Lab, cloud: Connection, host: LabHost | None, instance: LabInstance, cmdline: str) -> LabInstance:
+def _create(
+    lab: Lab, cloud: Connection, host: LabHost | None, instance: LabInstance, cmdline: str, group: str | None
+) -> LabInstance:
     disk: bytes = cloud.image.download_image(_found(cloud.get_image(IMAGE), IMAGE).id).content
     own = _make_image(cloud, f"{IMAGE}-{instance.name}", disk, cmdline)
     network = _found(cloud.get_network(NETWORK), NETWORK)
     wish: dict[str, Any] = {"host": host.name} if host else {}
+    if group:
+        wish["scheduler_hints"] = {"group": _group(cloud, group).id}
     server = cloud.compute.create_server(
         name=instance.name,
         image_id=own.id,
@@ -158,6 +166,12 @@ def _flavor(cloud: Connection, memory_mib: int) -> Any:
         return cloud.create_flavor(name, memory_mib, 1, 0)
     except ConflictException:
         return _found(cloud.get_flavor(name), name)
+
+
+def _group(cloud: Connection, name: str) -> Any:
+    """Return the server group of that name, made when it is first asked for."""
+    found = cloud.compute.find_server_group(name)
+    return found or cloud.compute.create_server_group(name=name, policy="anti-affinity")
 
 
 def _make_network(lab: Lab, cloud: Connection) -> None:
