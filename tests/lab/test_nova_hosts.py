@@ -1,20 +1,36 @@
-"""Whole hosts of a real Nova: drained while a move is refused, cancelled midway, restored, evacuated when dead."""
+"""Whole hosts of a real Nova: drained while a move is refused or fails, paused, cancelled, aborted midway, restored,
+kept balanced, evacuated when dead.
+"""
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from subprocess import Popen
-from typing import Any
 
 import pytest
 from openstack.connection import Connection
-from tests.lab.command import Said, finish, hotfoot
+from tests.lab.command import finish, hotfoot
 from tests.lab.labs import TestLab, bring_up
+from tests.lab.nova_hosts import (
+    FAST,
+    INSTANCES,
+    SLOW,
+    begin,
+    check_blocks,
+    check_whole,
+    cold_records,
+    copying,
+    history,
+    moved,
+    service,
+    set_right,
+    where,
+)
 from tests.lab.openstack_login import connection_to
-from tests.lab.test_evacuate import BLOCKS
 from tests.lab.waiting import PATIENCE_S, wait_until
 
 from hotfoot.lab import witness
@@ -22,12 +38,12 @@ from hotfoot.lab import witness
 pytestmark = pytest.mark.matrix
 
 NAME = "novahosts"
-IMAGES = "/var/lib/nova/instances"
-SLOW, FAST = "20mbit", "1gbit"
-INSTANCES = ("vm1", "vm2", "vm3")
-APART = ("pair1", "pair2")
-"""Servers without an address, in one server group (anti-affinity)."""
 HOMES = {"vm1": "n1", "vm2": "n1", "vm3": "n2"}
+CROWD = {"pair1": "n1", "pair2": "n2", "busy1": "n1", "busy2": "n1", "busy3": "n1"}
+"""More instances: with them n1 has six."""
+APART = ("pair1", "pair2")
+"""Of these, what Nova keeps apart: they are in one server group."""
+BUSY = ("--rate", "8", "--area", "16")
 OFF = "off1"
 """An instance that is shut off."""
 
@@ -62,18 +78,27 @@ def cloud(lab: TestLab) -> Connection:
     return found
 
 
-def add_pair(cloud: Connection) -> None:
-    """Add two servers that Nova keeps apart, on n1 and n2."""
-    group = cloud.compute.create_server_group(name="pair", policy="anti-affinity")
-    image, flavor = cloud.get_image("witness"), cloud.get_flavor("m96")
-    assert image is not None
-    assert flavor is not None
-    for name, host in zip(APART, ("n1", "n2"), strict=True):
-        made = cloud.compute.create_server(
-            name=name, image_id=image.id, flavor_id=flavor.id, networks="none", host=host,
-            scheduler_hints={"group": group.id},
-        )  # fmt: skip
-        cloud.compute.wait_for_server(made, wait=PATIENCE_S)
+@pytest.fixture(scope="module")
+def crowd(lab: TestLab) -> None:
+    """Six busy instances on n1, one of them kept apart from one on n2; from here on they are there."""
+    for name, host in CROWD.items():
+        group = ("--group", "pair") if name in APART else ()
+        lab.lab("instance", "add", name, "--memory", "96", "--host", host, *BUSY, *group)
+    for name in INSTANCES:
+        lab.lab("instance", "load", name, *BUSY)
+
+
+@pytest.fixture
+def apart(lab: TestLab, crowd: None) -> Iterator[None]:
+    """Checks afterwards that no move has brought together what is kept apart, and that every instance is whole."""
+    at, known = where(lab), {record["id"] for record in history(lab)}
+    yield
+    for record in (each for each in reversed(history(lab)) if each["id"] not in known):
+        if record["outcome"] == "completed":
+            at[record["instance"]] = record["destination"]
+            assert at["pair1"] != at["pair2"]
+    assert at == where(lab)
+    check_whole(lab, *CROWD)
 
 
 @pytest.fixture
@@ -94,44 +119,6 @@ def bring_home(lab: TestLab) -> None:
         if where(lab)[instance] != host:
             said = lab.run("migrate", instance, host, "--no-forecast")
             assert said.status == 0, said.out + said.err
-
-
-def where(lab: TestLab) -> dict[str, str]:
-    return {one["name"]: one["host"] for one in lab.run("ls", "--json").json["instances"]}
-
-
-def service(lab: TestLab, host: str) -> dict[str, Any]:
-    found: dict[str, Any] = next(one for one in lab.run("hosts", "--json").json["hosts"] if one["name"] == host)["nova"]
-    return found
-
-
-def check_whole(lab: TestLab) -> None:
-    found = lab.lab("verify", *INSTANCES, "--json").json["instances"]
-    assert {one["instance"] for one in found if one["whole"] and one["pages"] and one["blocks"]} == {*INSTANCES}
-
-
-def check_blocks(lab: TestLab, uuid: str, count: int) -> None:
-    """Check that the disk that the hosts share has the blocks that its guest wrote."""
-    image, raw = f"{IMAGES}/{uuid}/disk", f"/tmp/{uuid}.raw"
-    lab.on("n2", "qemu-img", "convert", "-U", "-f", "qcow2", "-O", "raw", image, raw)
-    lab.on("n2", "python3", "-c", BLOCKS, raw, str(count))
-    lab.on("n2", "rm", raw)
-
-
-def begin(lab: TestLab, *words: str) -> tuple[Popen[str], list[dict[str, Any]]]:
-    """Start a verb, and return with its moves once libvirt on a source shows that one of them copies memory."""
-    process: Popen[str] = lab.start(*words, "--yes", "--json")
-    moves: list[dict[str, Any]] = []
-
-    def copies() -> bool:
-        assert process.poll() is None, process.communicate()
-        shown = lab.run("plan", "show", "--json")
-        moves[:] = shown.json["moves"] if shown.status == 0 and shown.json["pid"] == process.pid else ()
-        seen = lab.run("watch", "--once", "--json").json["migrations"]
-        return bool(moves) and any(one["phase"] == "copying memory" for one in seen)
-
-    wait_until(copies, "no move began")
-    return process, moves
 
 
 def test_a_drain_goes_elsewhere_when_a_destination_is_disabled_meanwhile(lab: TestLab, cloud: Connection) -> None:
@@ -200,16 +187,6 @@ def test_killed_in_the_middle_a_drain_is_taken_up_and_loses_nothing(lab: TestLab
     check_whole(lab)
 
 
-def moved(said: Said) -> dict[str, tuple[str, str | None]]:
-    """Return how each move of a verb ended, and whether it was cold."""
-    return {move["instance"]: (move["state"], move["cold"]) for move in said.json["moves"]}
-
-
-def cold_records(cloud: Connection, server: str) -> list[str]:
-    """Return the statuses of a server's cold migrations, as Nova has them."""
-    return [one.status for one in cloud.compute.migrations(instance_uuid=server, migration_type="migration")]
-
-
 def test_what_is_shut_off_leaves_a_drained_host_and_comes_home_where_cold_is_allowed(
     lab: TestLab, cloud: Connection, off: ShutOff
 ) -> None:
@@ -276,13 +253,87 @@ def test_hosts_are_freed_by_consolidate_filled_by_balance_and_a_kept_plan_is_run
     check_whole(lab)
 
 
-def test_a_killed_host_is_evacuated_with_its_disks_and_comes_back(lab: TestLab, cloud: Connection) -> None:
-    add_pair(cloud)
+def test_a_watch_evens_out_says_why_it_rests_and_ends_with_ctrl_c(lab: TestLab, off: ShutOff) -> None:
+    often = ("--rounds", "2", "--every", "5s", "--cooldown", "1s")
+    process = lab.start("balance", "--watch", "--what", "vcpus", "--threshold", "0", *often, "--yes", "--json")
+    seen = [json.loads(line) for line in islice(process.stdout, 4)]
+    process.send_signal(signal.SIGINT)
+    said = finish(process)
+    assert said.status == 0, said.err
+    assert [each["why"].endswith("in 1 of 2 looks") for each in seen] == [True, False, True, False]
+    assert [len(each["moves"]) for each in seen] == [0, 1, 0, 0]
+    assert seen[1]["plan"]["status"] == 0
+    assert "in vCPUs, but no allowed move makes it better" in seen[3]["why"]
+    assert sorted(where(lab).values()) == ["n1", "n1", "n2", "n3"]
+    assert where(lab)[OFF] == "n1"
+    check_whole(lab)
+
+
+def test_aborted_what_is_under_way_lives_on_its_source_and_what_nova_made_of_it_is_said(
+    lab: TestLab, apart: None
+) -> None:
+    process, _ = begin(lab, "drain", "n1", slow="n1")
+    assert lab.run("plan", "cancel", "--abort").status == 0
+    said = finish(process)
+    lab.lab("shape", "n1", FAST)
+    assert said.status == 5, said.out + said.err
+    aborted = [move["instance"] for move in said.json["moves"] if (move["state"], move["status"]) == ("left out", 5)]
+    assert aborted
+    for name in aborted:
+        assert "Stopped as you asked" in said.json["stays"][name]
+        assert where(lab)[name] == "n1"
+    set_right(lab, said)
+    assert lab.run("restore", "n1", "--yes", timeout_s=400).status == 0
+
+
+def test_a_full_host_is_drained_in_parts_though_a_move_fails_and_it_is_cancelled_and_paused(
+    lab: TestLab, apart: None
+) -> None:
+    lab.lab("shape", "n1", SLOW)
+    process, moves = begin(lab, "drain", "n1")
+    first = copying(lab)[0]
+    there = next(move["destination"] for move in moves if move["instance"] == first)
+    lab.lab("fault", "kill-qemu", first, "--host", there)
+    lab.lab("shape", "n1", FAST)
+
+    def in_the_middle() -> bool:
+        return {"failed", "done"} <= {move["state"] for move in lab.run("plan", "show", "--json").json["moves"]}
+
+    wait_until(in_the_middle, "no move fails, or none is made")
+    assert lab.run("plan", "cancel").status == 0
+    said = finish(process)
+    assert said.status == 5, said.out + said.err
+    states = {move["instance"]: move["state"] for move in said.json["moves"]}
+    assert states[first] == "failed"
+    assert {*states.values()} == {"failed", "done", "left out"}
+    assert {name for name, host in where(lab).items() if host == "n1"} == {*said.json["stays"]}
+    set_right(lab, said)
+
+    lab.lab("shape", "n1", SLOW)
+    process, _ = begin(lab, "drain", "n1")
+    assert lab.run("plan", "pause").status == 0
+    lab.lab("shape", "n1", FAST)
+    said = finish(process)
+    assert said.status == 5, said.out + said.err
+    assert {move["state"] for move in said.json["moves"]} == {"done", "waiting"}
+    assert lab.run("plan", "show", "--json").json["state"] == "paused"
+    assert service(lab, "n1")["enabled"] is False
+    assert lab.run("restore", "n1", "--yes").status == 3, "the paused plan holds its hosts"
+    resumed = lab.run("plan", "resume", "--json", timeout_s=400)
+    assert resumed.status == 0, resumed.out + resumed.err
+    assert "n1" not in where(lab).values()
+    back = lab.run("restore", "n1", "--yes", timeout_s=400)
+    assert back.status == 0, back.out + back.err
+    assert where(lab) == HOMES | CROWD
+    assert service(lab, "n1")["enabled"] is True
+
+
+def test_a_killed_host_is_evacuated_with_its_disks_and_comes_back(lab: TestLab, crowd: None) -> None:
     alive = lab.run("evacuate", "n1", "--fenced", "--yes")
     assert alive.status == 3
     assert "n1 still answers at" in alive.err
     lost = {one["name"]: one for one in lab.lab("status", "--json").json["instances"] if one["host"] == "n1"}
-    assert {*lost} == {"vm1", "vm2"}
+    assert {*lost} == {name for name, host in (HOMES | CROWD).items() if host == "n1"}
     written = {name: witness.ask(one["address"], "stat").blocks_written for name, one in lost.items()}
     assert all(written.values())
     lab.lab("fault", "kill-host", "n1")
@@ -300,9 +351,10 @@ def test_a_killed_host_is_evacuated_with_its_disks_and_comes_back(lab: TestLab, 
         assert found["faults"] == ["it was restarted: its kernel has another boot id than at first"]
         check_blocks(lab, lost[name]["uuid"], count)
     lab.verify("vm3")
+    lab.verify("pair2")
     assert service(lab, "n1")["forced_down"] is True
     lab.lab("fault", "start-host", "n1")
     wait_until(lambda: lab.run("restore", "n1", "--yes", timeout_s=300).status == 0, "n1 does not come back")
     there = where(lab)
-    assert {there[name] for name in ("vm1", "vm2", "pair1")} == {"n1"}
+    assert {name for name, host in there.items() if host == "n1"} == {*lost}
     assert (service(lab, "n1")["enabled"], service(lab, "n1")["forced_down"]) == (True, False)
