@@ -77,8 +77,16 @@ async def test_what_was_moved_a_short_while_ago_stays_and_that_is_said(busy: Fle
     busy.cluster.at |= dict.fromkeys(moved, "n3")
     again = await kept.balancer.round()
     assert again.plan is None
-    assert again.why.endswith("moved in the last 1 h 00 min stay")
+    assert again.why.endswith("; 2 instances moved in the last 1 h 00 min stay")
     assert (await Kept(busy, rounds=1, cooldown_ms=0).balancer.round()).plan is not None
+
+
+async def test_one_that_was_moved_a_short_while_ago_stays(busy: Fleet) -> None:
+    kept = Kept(busy, rounds=1, wish=Wish(objective=BY_CPU, most_moves=1))
+    await kept.balancer.round()
+    ((moved, _, _),) = busy.cluster.moved
+    busy.cluster.uses = {name: 3.0 * (name == moved) for name in "abcde"}
+    assert (await kept.balancer.round()).why.endswith("; 1 instance moved in the last 1 h 00 min stays")
 
 
 async def test_each_round_moves_no_more_than_it_may(busy: Fleet) -> None:

@@ -71,8 +71,8 @@ class Balancer:
         if not planned.plan.moves:
             why = f"{verdict.why}, but {(planned.plan.remark or 'no allowed move makes it better').rstrip('.')}"
             if cooling:
-                stay = f"{len(cooling)} instance{'' if len(cooling) == 1 else 's'}"
-                why += f"; {stay} moved in the last {human_duration(self._cooldown_ms)} stay"
+                what, stay = ("1 instance", "stays") if len(cooling) == 1 else (f"{len(cooling)} instances", "stay")
+                why += f"; {what} moved in the last {human_duration(self._cooldown_ms)} {stay}"
             return Round(at_ms=at_ms, why=why, silent=silent)
         record = await self._act(verdict.why, self._wish, planned)
         return Round(at_ms=at_ms, why=verdict.why, silent=silent, plan=planned.plan, record=record)
