@@ -18,6 +18,7 @@ from hotfoot.lab.cluster_text import cluster_text
 from hotfoot.lab.host_files import host_files, meminfo
 from hotfoot.lab.instances import Load, domain_xml
 from hotfoot.lab.spec import Lab, Storage, Transport, check_name, parse_rate, plan_hosts, plan_instance
+from hotfoot.lab.witness import WitnessStatus
 from hotfoot.readiness.cephfs_mount import line_for
 
 TRUST = trust.issue([("n1", "10.77.0.11"), ("n2", "10.77.0.12")])
@@ -125,10 +126,10 @@ def test_a_host_reports_the_memory_that_it_was_given() -> None:
 
 def test_an_instance_under_tcg_asks_for_no_cpu_of_the_machine() -> None:
     lab = a_lab()
-    xml = domain_xml(lab, plan_instance(lab, "vm1", 128), Load(5, 32))
+    xml = domain_xml(lab, plan_instance(lab, "vm1", 128), Load(5, 32, "hot"))
     assert "type='qemu'" in xml
     assert "qemu64" in xml
-    assert "hotfoot.rate=5 hotfoot.area=32" in xml
+    assert "hotfoot.rate=5 hotfoot.area=32 hotfoot.pattern=hot" in xml
     assert "host-model" in domain_xml(
         lab.model_copy(update={"accelerator": "kvm"}), plan_instance(lab, None, 128), Load()
     )
@@ -150,6 +151,18 @@ def test_a_name_that_could_reach_elsewhere_is_refused(name: str) -> None:
 def test_a_load_that_does_not_fit_is_refused(load: Load) -> None:
     with pytest.raises(HotfootError):
         load.check(128)
+
+
+def test_a_pattern_that_is_none_is_refused_with_those_that_are() -> None:
+    with pytest.raises(HotfootError, match="'zigzag' is no pattern: use circle, random or hot"):
+        Load(5, 32, "zigzag").check(128)
+
+
+def test_what_an_instance_does_to_its_memory_is_told_in_words() -> None:
+    told = {"boot_id": "b", "uptime_s": 1, "page_writes": 0, "blocks_per_second": 5, "blocks_written": 0, "counter": 0}
+    told |= {"disk_errors": 0, "disk_errno": 0, "disk": True, "area_mib": 64, "pattern": "random"}
+    assert WitnessStatus.model_validate({**told, "rate_mib": 20}).load == "rewrites 64 MiB at 20 MiB/s (random)"
+    assert WitnessStatus.model_validate({**told, "rate_mib": 0}).load == "rests"
 
 
 @given(st.integers(1, 50), st.integers(1, 50))

@@ -71,8 +71,10 @@ def test_the_status_of_a_command_on_a_host_is_passed_on(lab: TestLab) -> None:
     assert hotfoot("lab", "exec", "--name", lab.name, "n1", "--", "sh", "-c", "exit 7").status == 7
 
 
-def test_the_load_of_an_instance_follows_what_is_asked(lab: TestLab) -> None:
-    lab.lab("instance", "load", "vm2", "--rate", "30", "--area", "48")
+@pytest.mark.parametrize("pattern", ["circle", "random", "hot"])
+def test_the_load_of_an_instance_follows_what_is_asked(lab: TestLab, pattern: str) -> None:
+    load = ("instance", "load", "vm2", "--rate", "30", "--area", "48", "--pattern", pattern)
+    assert f"vm2 rewrites 48 MiB at 30 MiB/s ({pattern})." in lab.lab(*load).out
     assert lab.verify("vm2")["pages"] == 48 * 256
     lab.lab("instance", "load", "vm2", "--rate", "0", "--area", "16")
     assert lab.verify("vm2")["pages"] == 16 * 256
@@ -227,6 +229,7 @@ def test_the_probe_for_kvm_is_answered_only_by_a_vcpu_that_ran(lab: TestLab) -> 
         (("up", "--storage", "floppy"), "use glusterfs, nfs, cephfs, ceph, iscsi or none"),
         (("up", "--link-rate", "fast"), "is no link rate"),
         (("up", "--area", "4000"), "does not fit"),
+        (("instance", "load", "vm1", "--pattern", "zigzag", "--name", "test"), "use circle, random or hot"),
         (("status", "--name", "nowhere"), "There is no lab nowhere"),
         (("exec", "--name", "test", "n9", "--", "true"), "has no host n9"),
         (("verify", "--name", "test", "vm99"), "has no instance vm99"),

@@ -23,6 +23,7 @@ app.add_typer(lab_fault.app, name="fault")
 
 RateOption = Annotated[int, typer.Option("--rate", help="MiB/s of memory that the instance rewrites.")]
 AreaOption = Annotated[int, typer.Option("--area", help="MiB of memory that it rewrites, over and over.")]
+PatternOption = Annotated[str, typer.Option("--pattern", help="How it goes over that: circle, random or hot.")]
 MemoryOption = Annotated[int, typer.Option("--memory", help="MiB of memory of an instance.")]
 
 
@@ -106,6 +107,7 @@ def up(
     memory: MemoryOption = 256,
     rate: RateOption = 0,
     area: AreaOption = 16,
+    pattern: PatternOption = "circle",
     as_json: JsonOption = False,
 ) -> None:
     """Bring up hosts with systemd, libvirtd, sshd and shared storage, and instances on them."""
@@ -132,7 +134,7 @@ def up(
         storage_kind=storage or ("nfs" if vm else default_storage()),  # type: ignore[arg-type]
         link_rate=link_rate,
         memory_mib=memory,
-        load=Load(rate, area),
+        load=Load(rate, area, pattern),
         say=_say,
     )
     if as_json:
@@ -309,13 +311,14 @@ def instance_add(
     memory: MemoryOption = 256,
     rate: RateOption = 0,
     area: AreaOption = 16,
+    pattern: PatternOption = "circle",
     as_json: JsonOption = False,
 ) -> None:
     """Start one more instance, and wait until it answers."""
     from hotfoot.lab import store
     from hotfoot.lab.instances import Load, add
 
-    added = add(name, instance, host, memory, Load(rate, area), group)
+    added = add(name, instance, host, memory, Load(rate, area, pattern), group)
     found = next(each for each in _lab_json(store.load(name))["instances"] if each["uuid"] == str(added.uuid))
     if as_json:
         typer.echo(json.dumps(found))
@@ -333,12 +336,16 @@ def instance_kill(instance: InstanceArgument, name: NameOption = "lab") -> None:
 
 @instance_app.command("load")
 def instance_load(
-    instance: InstanceArgument, name: NameOption = "lab", rate: RateOption = 0, area: AreaOption = 16
+    instance: InstanceArgument,
+    name: NameOption = "lab",
+    rate: RateOption = 0,
+    area: AreaOption = 16,
+    pattern: PatternOption = "circle",
 ) -> None:
-    """Set how much memory an instance rewrites, and how fast."""
+    """Set how much memory an instance rewrites, how fast, and by which pattern."""
     from hotfoot.lab import store
     from hotfoot.lab.instances import Load, set_load
 
     lab = store.load(name)
-    now = set_load(lab, lab.instance(instance), Load(rate, area))
-    typer.echo(f"{instance} rewrites {now.area_mib} MiB at {now.rate_mib} MiB/s.")
+    now = set_load(lab, lab.instance(instance), Load(rate, area, pattern))
+    typer.echo(f"{instance} {now.load}.")

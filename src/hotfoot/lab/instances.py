@@ -11,7 +11,7 @@ from hotfoot.errors import ExitStatus
 from hotfoot.lab import ceph, iscsi, openstack_servers, store, witness
 from hotfoot.lab.command import LabError, run
 from hotfoot.lab.namespaces import host_argv, is_running
-from hotfoot.lab.spec import INSTANCES_PATH, Lab, LabHost, LabInstance, plan_instance
+from hotfoot.lab.spec import INSTANCES_PATH, Lab, LabHost, LabInstance, Pattern, check_choice, plan_instance
 
 GUEST_FOLDER = "/var/lib/hotfoot-lab"
 LEAST_MEMORY_MIB = 80
@@ -21,13 +21,15 @@ _BOOT_TIMEOUT_S = 180
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Memory that a witness rewrites: ``area_mib`` of it, at ``rate_mib`` MiB/s (0: it rests)."""
+    """Memory that a witness rewrites: ``area_mib`` of it, at ``rate_mib`` MiB/s (0: it rests), by a ``Pattern``."""
 
     rate_mib: int = 0
     area_mib: int = 16
+    pattern: str = "circle"
 
     def check(self, memory_mib: int) -> None:
-        """Raise HotfootError where the load cannot fit an instance of that memory."""
+        """Raise HotfootError where the load cannot fit an instance of that memory, or there is no such pattern."""
+        check_choice(self.pattern, Pattern, "pattern")
         most = memory_mib - 56  # what kernel and witness need besides
         if not 0 <= self.rate_mib <= 10_000:
             raise LabError(f"A rate is 0 to 10000 MiB/s, not {self.rate_mib}.", ExitStatus.USAGE)
@@ -75,7 +77,8 @@ def _kernel_words(instance: LabInstance, load: Load) -> str:
     return (
         # A time-stamp counter that jumps between hosts must not stop the guest's clock.
         "console=ttyS0 print-fatal-signals=1 loglevel=4 tsc=unstable panic=-1 "
-        f"hotfoot.address={instance.address}/24 hotfoot.rate={load.rate_mib} hotfoot.area={load.area_mib}"
+        f"hotfoot.address={instance.address}/24 "
+        f"hotfoot.rate={load.rate_mib} hotfoot.area={load.area_mib} hotfoot.pattern={load.pattern}"
     )
 
 
@@ -227,9 +230,9 @@ def _end(lab: Lab, instance: LabInstance) -> None:
 
 
 def set_load(lab: Lab, instance: LabInstance, load: Load) -> witness.WitnessStatus:
-    """Make a running instance rewrite memory at another rate, over another area."""
+    """Make a running instance rewrite memory at another rate, over another area, by another pattern."""
     load.check(instance.memory_mib)
-    return witness.ask(instance.address, f"dirty {load.rate_mib} {load.area_mib}")
+    return witness.ask(instance.address, f"dirty {load.rate_mib} {load.area_mib} {load.pattern}")
 
 
 def verify(lab: Lab, instance: LabInstance) -> Verification:

@@ -20,6 +20,7 @@ from hotfoot.lab.accelerator import Accelerator
 Transport = Literal["tls", "ssh", "tcp"]
 Storage = Literal["glusterfs", "nfs", "cephfs", "ceph", "iscsi", "none"]
 Firewall = Literal["none", "ufw", "firewalld"]
+Pattern = Literal["circle", "random", "hot"]
 
 INSTANCES_PATH = "/var/lib/nova/instances"
 BRICK = "/srv/brick/instances"

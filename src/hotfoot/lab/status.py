@@ -63,8 +63,7 @@ def instance_states(lab: Lab) -> list[InstanceState]:
             now = witness.ask(instance.address, "stat", 2)
         except LabError:
             return InstanceState(instance, host, "does not answer")
-        load = f"rewrites {now.area_mib} MiB at {now.rate_mib} MiB/s" if now.rate_mib else "rests"
-        return InstanceState(instance, host, f"{load}, {now.blocks_written} disk blocks written")
+        return InstanceState(instance, host, f"{now.load}, {now.blocks_written} disk blocks written")
 
     with ThreadPoolExecutor() as pool:
         return list(pool.map(look, lab.instances))

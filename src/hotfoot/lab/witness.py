@@ -23,6 +23,7 @@ class WitnessStatus(BaseModel):
     uptime_s: float
     rate_mib: int
     area_mib: int
+    pattern: str
     page_writes: int
     blocks_per_second: int
     blocks_written: int
@@ -35,6 +36,11 @@ class WitnessStatus(BaseModel):
     pages_bad: int = 0
     blocks: int = 0
     blocks_bad: int = 0
+
+    @property
+    def load(self) -> str:
+        """What it does to memory, in words."""
+        return f"rewrites {self.area_mib} MiB at {self.rate_mib} MiB/s ({self.pattern})" if self.rate_mib else "rests"
 
 
 def ask(address: str, command: str, timeout_s: float = 20) -> WitnessStatus:

@@ -11,6 +11,7 @@ for word in $(cat /proc/cmdline); do
         hotfoot.address=*) address=${word#*=} ;;
         hotfoot.rate=*) rate=${word#*=} ;;
         hotfoot.area=*) area=${word#*=} ;;
+        hotfoot.pattern=*) pattern=${word#*=} ;;
     esac
 done
 ip link set lo up
@@ -23,4 +24,4 @@ until [ -b /dev/vda ]; do
     [ $tries -gt 100 ] && { echo "hotfoot: no disk /dev/vda"; break; }
     sleep 0.1
 done
-exec /bin/witness "${rate:-0}" "${area:-16}"
+exec /bin/witness "${rate:-0}" "${area:-16}" "${pattern:-circle}"

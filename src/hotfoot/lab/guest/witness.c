@@ -3,7 +3,10 @@
  *
  *   port 7000  commands, one per line, each answered by one line of JSON:
  *                stat               what it is doing, and its counters
- *                dirty RATE AREA    rewrite AREA MiB of memory at RATE MiB/s (0: rest)
+ *                dirty RATE AREA [PATTERN]
+ *                                   rewrite AREA MiB of memory at RATE MiB/s (0: rest), page after page by PATTERN:
+ *                                   circle (in turn; the default), random (all over the area), or hot (9 writes of 10
+ *                                   in the first tenth of the area, the others in the rest, both at random)
  *                disk PER_SECOND    append that many blocks per second (0: rest)
  *                check              compare every page and every block with what was written
  *   port 7001  the TCP counter: each line received is answered by the next number
@@ -31,6 +34,9 @@
 #include <unistd.h>
 
 enum { PAGE = 4096, WORDS = PAGE / 8, SLOTS_MOST = 4096, CHUNK = 1 << 20, TICK_MS = 20 };
+enum { HOT_WRITES_PERCENT = 90, HOT_AREA_PERCENT = 10 };
+enum pattern { CIRCLE, RANDOM, HOT, PATTERNS };
+static const char *const pattern_names[PATTERNS] = { "circle", "random", "hot" };
 
 static pthread_mutex_t memory_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t memory_work = PTHREAD_COND_INITIALIZER;
@@ -38,6 +44,7 @@ static uint64_t *area;
 static uint32_t *generations;
 static size_t pages;
 static long rate_mib, area_mib;
+static enum pattern pattern;
 static uint64_t page_writes;
 
 static pthread_mutex_t disk_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -112,6 +119,39 @@ static int set_area(long mib)
 	return 0;
 }
 
+/* PATTERNS where none has that name. */
+static enum pattern pattern_named(const char *name)
+{
+	enum pattern found = 0;
+	while (found < PATTERNS && strcmp(name, pattern_names[found]) != 0)
+		found++;
+	return found;
+}
+
+/* A number from 0 to limit - 1, each as likely; by xorshift64* (Vigna 2016), for one thread. */
+static size_t draw(size_t limit)
+{
+	static uint64_t state = 0x9e3779b97f4a7c15ull;
+	state ^= state >> 12;
+	state ^= state << 25;
+	state ^= state >> 27;
+	return (state * 0x2545f4914f6cdd1dull >> 32) * limit >> 32;
+}
+
+/* Under memory_lock. */
+static size_t page_after(size_t last)
+{
+	size_t hot = pages * HOT_AREA_PERCENT / 100;
+	switch (pattern) {
+	case RANDOM:
+		return draw(pages);
+	case HOT:
+		return draw(100) < HOT_WRITES_PERCENT ? draw(hot) : hot + draw(pages - hot);
+	default:
+		return last + 1 < pages ? last + 1 : 0;
+	}
+}
+
 static void *dirty_memory(void *unused)
 {
 	size_t next = 0;
@@ -129,7 +169,7 @@ static void *dirty_memory(void *unused)
 		/* A guest that stood still does not make up for it afterwards. */
 		owed += (seconds > 0.2 ? 0.2 : seconds) * rate_mib * ((1 << 20) / PAGE);
 		for (; owed >= 1; owed--) {
-			next = next + 1 < pages ? next + 1 : 0;
+			next = page_after(next);
 			fill(area + next * WORDS, next, ++generations[next]);
 			page_writes++;
 		}
@@ -196,24 +236,30 @@ static void check(uint64_t *pages_bad, uint64_t *blocks, uint64_t *blocks_bad)
 static void status(FILE *out)
 {
 	fprintf(out,
-		"{\"boot_id\":\"%s\",\"uptime_s\":%.3f,\"rate_mib\":%ld,\"area_mib\":%ld,\"page_writes\":%llu,"
+		"{\"boot_id\":\"%s\",\"uptime_s\":%.3f,\"rate_mib\":%ld,\"area_mib\":%ld,\"pattern\":\"%s\",\"page_writes\":%llu,"
 		"\"blocks_per_second\":%ld,\"blocks_written\":%llu,\"disk_errors\":%llu,\"disk_errno\":%d,\"disk\":%s,"
 		"\"counter\":%llu",
-		boot_id, now_ns() / 1e9, rate_mib, area_mib, (unsigned long long)page_writes, blocks_per_second,
-		(unsigned long long)blocks_written, (unsigned long long)disk_errors, disk_errno,
+		boot_id, now_ns() / 1e9, rate_mib, area_mib, pattern_names[pattern], (unsigned long long)page_writes,
+		blocks_per_second, (unsigned long long)blocks_written, (unsigned long long)disk_errors, disk_errno,
 		disk >= 0 ? "true" : "false", (unsigned long long)counter);
 }
 
 static void answer(FILE *out, const char *line)
 {
 	long a, b;
+	char name[16] = "circle";
 	const char *error = NULL;
-	if (sscanf(line, "dirty %ld %ld", &a, &b) == 2) {
+	if (sscanf(line, "dirty %ld %ld %15s", &a, &b, name) >= 2) {
+		enum pattern named = pattern_named(name);
 		pthread_mutex_lock(&memory_lock);
-		if (a < 0 || b < 0 || set_area(b) < 0)
+		if (named == PATTERNS) {
+			error = "patterns: circle, random, hot";
+		} else if (a < 0 || b < 0 || set_area(b) < 0) {
 			error = "that much memory is not to be had";
-		else
+		} else {
 			rate_mib = a;
+			pattern = named;
+		}
 		pthread_cond_signal(&memory_work);
 		pthread_mutex_unlock(&memory_lock);
 	} else if (sscanf(line, "disk %ld", &a) == 1) {
@@ -233,7 +279,7 @@ static void answer(FILE *out, const char *line)
 		fflush(out);
 		return;
 	} else if (strncmp(line, "stat", 4) != 0) {
-		error = "commands: stat, dirty RATE AREA, disk PER_SECOND, check";
+		error = "commands: stat, dirty RATE AREA [PATTERN], disk PER_SECOND, check";
 	}
 	status(out);
 	if (error)
@@ -317,9 +363,14 @@ int main(int argc, char **argv)
 	FILE *id = fopen("/proc/sys/kernel/random/boot_id", "r");
 	if (!id || fscanf(id, "%63s", boot_id) != 1)
 		strcpy(boot_id, "unknown");
-	if (argc > 2) {
+	if (argc > 3) {
 		set_area(atol(argv[2]));
 		rate_mib = atol(argv[1]);
+		pattern = pattern_named(argv[3]);
+		if (pattern == PATTERNS) {
+			printf("hotfoot: no pattern %s\n", argv[3]);
+			pattern = CIRCLE;
+		}
 	}
 	disk = open("/dev/vda", O_RDWR | O_DIRECT);
 	uint64_t bytes = 0;
