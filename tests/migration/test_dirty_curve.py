@@ -13,13 +13,11 @@ from hotfoot.migration.dirty_curve import SAMPLE_BYTES, DirtyCurve, DirtyPoint, 
 MIB = 1 << 20
 GIB = 1 << 30
 
+areas = st.one_of(st.just(math.inf), st.floats(0, 64 * GIB))
 curves = st.builds(
-    DirtyCurve,
-    st.floats(0, 10 * GIB),
-    st.one_of(st.just(math.inf), st.floats(0, 64 * GIB)),
-    st.one_of(st.just(math.inf), st.floats(0, 64 * GIB)),
-    st.booleans(),
-)
+    lambda rate, most, ceiling, in_turn, share, hot: DirtyCurve(rate, most, ceiling, in_turn, share, min(hot, most)),
+    st.floats(0, 10 * GIB), areas, areas, st.booleans(), st.floats(0, 1), st.floats(0, GIB),
+)  # fmt: skip
 moments = st.floats(0, 3600)
 
 
@@ -67,6 +65,31 @@ def test_a_guest_that_goes_over_its_working_set_in_turn_is_told_from_one_that_do
 def test_only_points_from_before_and_after_the_end_of_it_tell() -> None:
     assert not fit([in_turn(t) for t in (2, 3, 4)], GIB, exact=True).expected.in_turn
     assert not fit([in_turn(t) for t in (0.25, 1, 4)], GIB).expected.in_turn
+
+
+def hot(t: float, rate: float = 27, area: float = 96) -> DirtyPoint:
+    most, tenth = 0.9 * rate * t, 0.1 * area
+    return exact(t, tenth * (1 - math.exp(-most / tenth)) + 0.9 * area * (1 - math.exp(-most / 81 / tenth)))
+
+
+def test_a_hot_part_is_told_from_the_rest_of_which_the_end_was_not_seen() -> None:
+    curve = fit([hot(t) for t in (0.25, 0.5, 1, 2, 4, 8)], GIB, exact=True).expected
+    assert curve.rate_bytes_per_s == pytest.approx(27 * MIB, rel=0.1)
+    assert curve.hot_share == pytest.approx(0.9, rel=0.05)
+    assert curve.hot_bytes == pytest.approx(9.6 * MIB, rel=0.1)
+    for seconds in (0.05, 3, 16):
+        assert curve.within(seconds) == pytest.approx(hot(seconds).dirtied_bytes, rel=0.1)
+
+
+def test_too_few_points_tell_no_two_parts() -> None:
+    assert not fit([hot(t) for t in (0.25, 1, 4, 8)], GIB, exact=True).expected.hot_share
+    assert not fit([hot(t) for t in (0.25, 0.5, 1, 2, 4, 8)], GIB).expected.hot_share
+
+
+def test_a_hot_part_that_is_all_dirty_is_not_counted_twice() -> None:
+    curve = DirtyCurve(1000 * MIB, 1000 * MIB, hot_share=0.9, hot_bytes=5 * MIB)
+    after = curve.added_to(6 * MIB, 0.1)
+    assert after == pytest.approx((6 + 10) * MIB, rel=0.02)
 
 
 def test_points_that_disagree_widen_the_band() -> None:

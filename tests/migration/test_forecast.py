@@ -9,16 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotfoot.migration.action import ActionKind
+from hotfoot.migration.action import Action, ActionKind
 from hotfoot.migration.dirty_curve import DirtyCurve, DirtyCurves, DirtyPoint, fit
 from hotfoot.migration.forecast import Band, Convergence, Forecast, Measured, forecast
 from hotfoot.migration.passes import Pace, limit_needed_ms, throttle_needed_percent, walk
 from hotfoot.migration.policy import BUILT_IN, Policy
+from hotfoot.migration.simulator import Guest, Link, Writes, simulate
 
 MIB = 1 << 20
 GIB = 1 << 30
 
-curves = st.builds(DirtyCurve, st.floats(0, 4 * GIB), st.floats(MIB, 64 * GIB), st.floats(MIB, 64 * GIB), st.booleans())
+areas = st.floats(MIB, 64 * GIB)
+curves = st.builds(
+    lambda rate, most, ceiling, in_turn, share, hot: DirtyCurve(rate, most, ceiling, in_turn, share, hot * most),
+    st.floats(0, 4 * GIB), areas, areas, st.booleans(), st.sampled_from([0.0, 0.5, 0.9]), st.floats(0, 1),
+)  # fmt: skip
 sizes = st.floats(0, 64 * GIB)
 rates = st.floats(MIB, 4 * GIB)
 limits = st.floats(1, 5000)
@@ -69,8 +74,10 @@ def test_more_throughput_never_takes_longer(
 def test_more_dirtying_never_takes_less_time(
     size: float, curve: DirtyCurve, faster: float, larger: float, rate: float, limit: float
 ) -> None:
-    rate_bytes_per_s, most = curve.rate_bytes_per_s * faster, curve.working_set_bytes * larger
-    worse = DirtyCurve(rate_bytes_per_s, most, curve.ceiling_bytes * larger, curve.in_turn)
+    worse = replace(
+        curve, rate_bytes_per_s=curve.rate_bytes_per_s * faster, working_set_bytes=curve.working_set_bytes * larger,
+        ceiling_bytes=curve.ceiling_bytes * larger, hot_bytes=curve.hot_bytes * larger,
+    )  # fmt: skip
     calm, busy = (seconds(size, each, Pace(rate, limit)) for each in (curve, worse))
     assert calm <= busy * (1 + 1e-6) + 1e-6
 
@@ -134,6 +141,28 @@ def test_a_working_set_that_fits_into_the_downtime_converges_however_fast_it_is_
     small = DirtyCurve(600 * MIB, working_set_bytes=5 * MIB)
     told = forecast(of(0, dirty=DirtyCurves(small, small, small)))
     assert told.verdict is Convergence.ITSELF
+
+
+@pytest.mark.parametrize("sends_mib", [11.4, 22.8, 34.2])
+@pytest.mark.parametrize(("rate_mib", "area_mib"), [(9, 96), (27, 96), (57, 96), (27, 16), (57, 16), (38, 64)])
+def test_guests_with_a_hot_part_converge_where_they_do_in_the_simulator(
+    rate_mib: int, area_mib: int, sends_mib: float
+) -> None:
+    tenth, used = 0.1 * area_mib * MIB, (area_mib + 100) * MIB
+    hot = Writes(bytes_per_s=0.9 * rate_mib * MIB, area_bytes=tenth)
+    rest = Writes(bytes_per_s=0.1 * rate_mib * MIB, area_bytes=9 * tenth)
+    guest = Guest(memory_bytes=512 * MIB, used_bytes=used, work=((0, (hot, rest)),))
+    given_up = Action(kind=ActionKind.GIVE_UP, at_ms=0, reason="it does not converge")
+    real = simulate(
+        guest, Link(bytes_per_s=((0, sends_mib * MIB),)), lambda seen: (given_up,) * (seen.elapsed_ms > 100_000)
+    )
+    written = [(t, hot.dirty_bytes(0, 1000 * t, 1) + rest.dirty_bytes(0, 1000 * t, 1)) for t in (0.25, 0.5, 1, 2, 4, 8)]
+    curve = fit([DirtyPoint(t, found, 0.03 * found + 0.3 * MIB) for t, found in written], used, exact=True).expected
+    foretold = walk(used, curve, Pace(sends_mib * MIB, 300))
+    assert foretold.ended == real.finished
+    if real.finished:
+        took_s = foretold.seconds + foretold.remaining_bytes / MIB / sends_mib
+        assert 1000 * took_s == pytest.approx(real.total_ms, rel=0.15)
 
 
 @pytest.mark.parametrize(

@@ -81,5 +81,5 @@ def curves(watches: Sequence[PageWatch], ceiling_bytes: float) -> DirtyCurves:
     if found.expected.working_set_bytes < ceiling_bytes:
         return found
     seen_bytes = max(point.dirtied_bytes for point in points)
-    middle_bytes = max(seen_bytes, math.sqrt(seen_bytes * ceiling_bytes))
+    middle_bytes = max(seen_bytes, found.expected.hot_bytes, math.sqrt(seen_bytes * ceiling_bytes))
     return replace(found, expected=replace(found.expected, working_set_bytes=middle_bytes, in_turn=True))

@@ -9,9 +9,9 @@ on average half of such a slice less than B L is left over, R, and a pass takes 
     t[n] = (P[n] - R) / B,    P[n+1] = R + D(t[n]) (1 - R / W),    end as soon as P[n+1] < B L.
 
 The last factor: what was left over and is written again counts once. A guest that goes over its working set in turn
-comes to what was left over last: P[n+1] = R + D(t[n]), and W at most. The sums are those of pre-copy since Clark and
-others, Live Migration of Virtual Machines (NSDI 2005): the passes take at least P[0] / B, and the guest stands still
-for what remains at the end.
+comes to what was left over last: P[n+1] = R + D(t[n]), and W at most. Where a part is hot, each part has its own such
+factor. The sums are those of pre-copy since Clark and others, Live Migration of Virtual Machines (NSDI 2005): the
+passes take at least P[0] / B, and the guest stands still for what remains at the end.
 """
 
 from __future__ import annotations
