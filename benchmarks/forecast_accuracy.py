@@ -12,7 +12,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 # Run as a file, so that Python looks beside it; the benchmark's modules are `benchmarks.*`.
@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.bench_lab import hotfoot, raised_lab
 from benchmarks.forecast_errors import Trial, as_text, goals
+from benchmarks.forecast_settings import Setting, pick
 from benchmarks.keeping import RESULTS, keep
 from benchmarks.stopping import stop_as_by_ctrl_c
 
@@ -36,52 +37,27 @@ from hotfoot.migration.survey import Survey
 
 _RESULT = "forecast-accuracy"
 _HOSTS = ("n1", "n2")
-_LINKS = {"100mbit": 11.9, "200mbit": 23.8, "300mbit": 35.8}
-"""MiB/s that each carries."""
-_AREAS = {128: 16, 256: 64, 512: 96, 1024: 128}
-"""MiB that an instance of so much memory rewrites."""
-_LOADS = (0.0, 0.25, 0.5, 0.75, 1.6)
-"""Rate of rewriting, as a share of what the link carries."""
 _REST_S = 2.0
 _INSTANCE = "vm1"
 _UP = ("--hosts", "2", "--instances", "0")
 
 
-@dataclass(frozen=True, slots=True)
-class _Setting:
-    memory_mib: int
-    link: str
-    rate_mib: int
-    area_mib: int
-
-
-def _settings(count: int) -> tuple[_Setting, ...]:
-    """Return all combinations, or so many of them, evenly picked."""
-    every = [
-        _Setting(memory, link, round(load * carries), area)
-        for memory, area in _AREAS.items()
-        for link, carries in _LINKS.items()
-        for load in _LOADS
-    ]
-    return tuple(every[n * len(every) // count] for n in range(count))
-
-
-def _earlier(settings: Sequence[_Setting]) -> list[Trial]:
+def _earlier(settings: Sequence[Setting]) -> list[Trial]:
     """Return what an earlier run has kept of these settings."""
     file = RESULTS / f"{_RESULT}.json"
     kept = [Trial(**told) for told in json.loads(file.read_text())["trials"]] if file.exists() else []
     return [trial for trial in kept if _setting_of(trial) in settings]
 
 
-def _setting_of(trial: Trial) -> _Setting:
-    return _Setting(trial.memory_mib, trial.link, trial.rate_mib, trial.area_mib)
+def _setting_of(trial: Trial) -> Setting:
+    return Setting(trial.memory_mib, trial.link, trial.rate_mib, trial.area_mib)
 
 
 def _say(text: str) -> None:
     print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
-async def _move(cluster: Cluster, cloud: LibvirtCloud, setting: _Setting) -> Trial:
+async def _move(cluster: Cluster, cloud: LibvirtCloud, setting: Setting) -> Trial:
     options = MigrationOptions(policy=BUILT_IN["gentle"])
     survey = Survey(cloud, throughput_probe(cluster))
     preparation = await prepare(cloud, Request(instance=_INSTANCE, options=options), survey)
@@ -103,7 +79,7 @@ async def _move(cluster: Cluster, cloud: LibvirtCloud, setting: _Setting) -> Tri
     )
 
 
-def _measure(name: str, settings: Sequence[_Setting]) -> Iterator[Trial]:
+def _measure(name: str, settings: Sequence[Setting]) -> Iterator[Trial]:
     if not settings:
         return
     with raised_lab(_UP, name) as told:
@@ -119,7 +95,7 @@ def _measure(name: str, settings: Sequence[_Setting]) -> Iterator[Trial]:
             load = ("--rate", str(setting.rate_mib), "--area", str(setting.area_mib))
             hotfoot("lab", "instance", "load", _INSTANCE, "--name", name, *load)
 
-            async def work(cluster: Cluster, cloud: LibvirtCloud, setting: _Setting = setting) -> Trial:
+            async def work(cluster: Cluster, cloud: LibvirtCloud, setting: Setting = setting) -> Trial:
                 await asyncio.sleep(_REST_S)
                 return await _move(cluster, cloud, setting)
 
@@ -143,7 +119,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     options = parser.parse_args()
     stop_as_by_ctrl_c()
-    settings = _settings(options.moves)
+    settings = pick(options.moves)
     trials = _earlier(settings) if options.resume else []
     done = {_setting_of(trial) for trial in trials}
     try:

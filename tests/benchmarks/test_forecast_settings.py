@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import pytest
+from benchmarks.forecast_settings import pick
+
+
+def test_a_dozen_is_of_all_sizes_and_all_loads() -> None:
+    some = pick(12)
+    assert len(set(some)) == 12
+    assert len({one.memory_mib for one in some}) == 4
+    assert len({one.rate_mib for one in some}) > 6
+    assert sum(one.rate_mib == 0 for one in some) < 4
+
+
+@pytest.mark.parametrize("fewer", [1, 12, 40, 59])
+def test_what_a_short_run_measured_a_longer_one_need_not(fewer: int) -> None:
+    assert set(pick(fewer)) < set(pick(60))
+    assert list(pick(fewer)) == [one for one in pick(60) if one in pick(fewer)]
+
+
+def test_no_more_is_picked_than_there_is() -> None:
+    assert pick(61) == pick(60)
+    assert len(set(pick(60))) == 60
