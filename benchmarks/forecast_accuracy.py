@@ -1,8 +1,9 @@
 """``make bench-forecast``: migrations in a lab, each forecast first, then measured: how right was the forecast?
 
-From idle guests to such that do not converge, over three link rates, of 128 MiB to 1 GiB. Prints a table, keeps all
-figures and samples in benchmarks/results/forecast-accuracy.json, and ends with 0 when every goal is met, 1 when one is
-missed, 2 when nothing could be measured.
+From idle guests to such that do not converge, over three link rates, of 128 MiB to 1 GiB, that write in turn, at
+random, or in a hot part and a rest. Prints a table, keeps all figures and samples in
+benchmarks/results/forecast-accuracy.json, and ends with 0 when every goal is met, 1 when one is missed, 2 when nothing
+could be measured.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def _earlier(settings: Sequence[Setting]) -> list[Trial]:
 
 
 def _setting_of(trial: Trial) -> Setting:
-    return Setting(trial.memory_mib, trial.link, trial.rate_mib, trial.area_mib)
+    return Setting(trial.memory_mib, trial.link, trial.rate_mib, trial.area_mib, trial.pattern)
 
 
 def _say(text: str) -> None:
@@ -72,6 +73,7 @@ async def _move(cluster: Cluster, cloud: LibvirtCloud, setting: Setting) -> Tria
         link=setting.link,
         rate_mib=setting.rate_mib,
         area_mib=setting.area_mib,
+        pattern=setting.pattern,
         measured=asdict(measured),
         forecast=told.as_json(),
         result=result.as_json(),
@@ -92,7 +94,7 @@ def _measure(name: str, settings: Sequence[Setting]) -> Iterator[Trial]:
                 hotfoot("lab", "instance", "add", _INSTANCE, "--name", name, "--memory", str(memory))
             for host in _HOSTS:
                 hotfoot("lab", "shape", host, setting.link, "--name", name)
-            load = ("--rate", str(setting.rate_mib), "--area", str(setting.area_mib))
+            load = ("--rate", str(setting.rate_mib), "--area", str(setting.area_mib), "--pattern", setting.pattern)
             hotfoot("lab", "instance", "load", _INSTANCE, "--name", name, *load)
 
             async def work(cluster: Cluster, cloud: LibvirtCloud, setting: Setting = setting) -> Trial:

@@ -10,6 +10,8 @@ from typing import Any
 
 from benchmarks.figures import Goal
 
+from hotfoot.lab.spec import Pattern
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
@@ -23,6 +25,8 @@ class Trial:
     forecast: Mapping[str, Any]
     result: Mapping[str, Any]
     samples: tuple[Mapping[str, Any], ...]
+    pattern: Pattern = "circle"
+    """By which it writes; runs that were kept before there was another do not tell."""
 
     @property
     def completed(self) -> bool:
@@ -50,8 +54,8 @@ class Trial:
         """One line of progress."""
         ended = f"{self.result['total_ms']} ms" if self.completed else "given up"
         return (
-            f"{self.memory_mib} MiB, {self.link}, dirties {self.rate_mib} MiB/s of {self.area_mib} MiB: "
-            f"{self.forecast['verdict']}, {self.forecast['total_ms']} ms expected; {ended}"
+            f"{self.memory_mib} MiB, {self.link}, dirties {self.rate_mib} MiB/s of {self.area_mib} MiB "
+            f"({self.pattern}): {self.forecast['verdict']}, {self.forecast['total_ms']} ms expected; {ended}"
         )
 
 
@@ -78,7 +82,19 @@ def _goal(what: str, measured: float, limit: float) -> Goal:
 
 def as_text(trials: Sequence[Trial]) -> str:
     """Return the table, and the goals."""
-    head = ("MiB", "link", "dirties", "of MiB", "verdict", "expected ms", "(low to high)", "ms", "error", "in band")
+    head = (
+        "MiB",
+        "link",
+        "dirties",
+        "of MiB",
+        "by",
+        "verdict",
+        "expected ms",
+        "(low to high)",
+        "ms",
+        "error",
+        "in band",
+    )
     rows = [head]
     for trial in trials:
         told, error = trial.forecast, trial.error
@@ -88,6 +104,7 @@ def as_text(trials: Sequence[Trial]) -> str:
                 trial.link,
                 str(trial.rate_mib),
                 str(trial.area_mib),
+                trial.pattern,
                 told["verdict"] + ("" if trial.verdict_right else " (wrong)"),
                 str(told["total_ms"] if told["total_ms"] is not None else "-"),
                 f"{told['total_ms_low']} to {told['total_ms_high']}" if told["total_ms"] is not None else "-",

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from benchmarks.forecast_settings import pick
 
@@ -21,3 +23,13 @@ def test_what_a_short_run_measured_a_longer_one_need_not(fewer: int) -> None:
 def test_no_more_is_picked_than_there_is() -> None:
     assert pick(61) == pick(60)
     assert len(set(pick(60))) == 60
+
+
+def test_a_third_of_the_guests_of_each_size_and_of_each_load_write_by_each_pattern() -> None:
+    busy = [one for one in pick(60) if one.rate_mib]
+    by_size = Counter((one.memory_mib, one.pattern) for one in busy)
+    assert len(by_size) == 12
+    assert set(by_size.values()) == {4}
+    by_rate = {(one.memory_mib, one.link, one.rate_mib): one.pattern for one in busy}
+    assert len(by_rate) == 48
+    assert Counter(by_rate.values()) == {"circle": 16, "random": 16, "hot": 16}
