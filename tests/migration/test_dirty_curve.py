@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from hotfoot.migration.dirty_curve import SAMPLE_BYTES, DirtyCurve, DirtyPoint, fit
+from hotfoot.migration.dirty_curve import SAMPLE_BYTES, Dirty, DirtyCurve, DirtyPoint, fit
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -88,8 +88,9 @@ def test_too_few_points_tell_no_two_parts() -> None:
 
 def test_a_hot_part_that_is_all_dirty_is_not_counted_twice() -> None:
     curve = DirtyCurve(1000 * MIB, 1000 * MIB, hot_share=0.9, hot_bytes=5 * MIB)
-    after = curve.added_to(6 * MIB, 0.1)
-    assert after == pytest.approx((6 + 10) * MIB, rel=0.02)
+    after = curve.added_to(Dirty(5 * MIB, 1 * MIB), 0.1)
+    assert after.hot_bytes == 5 * MIB
+    assert after.rest_bytes == pytest.approx((1 + 10) * MIB, rel=0.02)
 
 
 def test_points_that_disagree_widen_the_band() -> None:
@@ -103,7 +104,8 @@ def test_points_that_disagree_widen_the_band() -> None:
 def test_what_was_dirty_stays_so_and_no_more_is_added_than_was_written(
     curve: DirtyCurve, left: float, seconds: float
 ) -> None:
-    after = curve.added_to(left, seconds)
+    hot = min(left, curve.hot_bytes) / 2
+    after = curve.added_to(Dirty(hot, left - hot), seconds).all_bytes
     assert left * 0.999999 <= after <= (left + curve.within(seconds)) * 1.000001
 
 

@@ -162,7 +162,7 @@ def test_guests_with_a_hot_part_converge_where_they_do_in_the_simulator(
     assert foretold.ended == real.finished
     if real.finished:
         took_s = foretold.seconds + foretold.remaining_bytes / MIB / sends_mib
-        assert 1000 * took_s == pytest.approx(real.total_ms, rel=0.15)
+        assert 1000 * took_s == pytest.approx(real.total_ms, rel=0.08)
 
 
 @pytest.mark.parametrize(

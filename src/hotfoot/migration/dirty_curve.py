@@ -20,6 +20,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import NamedTuple
 
 SAMPLE_BYTES = 1 << 21
 """Each page that QEMU's page-sampling looks at stands for so much memory: it takes 512 pages of each GiB."""
@@ -63,6 +64,23 @@ class DirtyPoint:
         return cls(period_s, dirtied, spread + 0.3 * _MIB * period_s)
 
 
+class Dirty(NamedTuple):
+    """How many bytes are dirty: of the hot part of a guest's working set, and of all else."""
+
+    hot_bytes: float
+    rest_bytes: float
+
+    @property
+    def all_bytes(self) -> float:
+        """Hot or not."""
+        return self.hot_bytes + self.rest_bytes
+
+    def cut_to(self, left_bytes: float) -> Dirty:
+        """Return what of it is left when so much was not sent: pages are sent by address, however hot they are."""
+        share = left_bytes / self.all_bytes if self.all_bytes else 0.0
+        return Dirty(self.hot_bytes * share, self.rest_bytes * share)
+
+
 @dataclass(frozen=True, slots=True)
 class DirtyCurve:
     """``within`` never falls, is concave, and grows with each of the three figures."""
@@ -94,18 +112,18 @@ class DirtyCurve:
     def _rest_bytes(self) -> float:
         return max(0.0, self.working_set_bytes - self.hot_bytes)
 
-    def added_to(self, left_bytes: float, seconds: float) -> float:
-        """Return how many bytes are dirty after a time that began with so many.
+    def added_to(self, left: Dirty, seconds: float) -> Dirty:
+        """Return what is dirty after a time that began with so much.
 
-        Of writes spread evenly some meet what is dirty already, which is hot in the proportion in which hot pages are
-        written. What goes over its working set in turn comes back to what it wrote last only after all the rest.
+        Of writes spread evenly some meet what is dirty already. What goes over its working set in turn comes back to
+        what it wrote last only after all the rest.
         """
-        hot_left = min(left_bytes * self.hot_share, self.hot_bytes)
-        hot = _missed(self._hot_within(seconds), hot_left, self.hot_bytes)
+        hot = left.hot_bytes + _missed(self._hot_within(seconds), left.hot_bytes, self.hot_bytes)
         rest = min(self._rest_within(seconds), self.ceiling_bytes)
         if not self.in_turn:
-            rest = _missed(rest, left_bytes - hot_left, min(self._rest_bytes, self.ceiling_bytes))
-        return min(max(self.most_bytes, left_bytes), left_bytes + hot + rest)
+            rest = _missed(rest, left.rest_bytes, min(self._rest_bytes, self.ceiling_bytes))
+        most = max(self.most_bytes, left.all_bytes)
+        return Dirty(min(hot, most), min(left.rest_bytes + rest, max(0.0, most - hot)))
 
     @property
     def most_bytes(self) -> float:

@@ -10,15 +10,16 @@ on average half of such a slice less than B L is left over, R, and a pass takes 
 
 The last factor: what was left over and is written again counts once. A guest that goes over its working set in turn
 comes to what was left over last: P[n+1] = R + D(t[n]), and W at most. Where a part is hot, each part has its own such
-factor. The sums are those of pre-copy since Clark and others, Live Migration of Virtual Machines (NSDI 2005): the
-passes take at least P[0] / B, and the guest stands still for what remains at the end.
+factor, and R is made up of both as P was: what the first pass leaves over is hardly ever hot. The sums are those of
+pre-copy since Clark and others, Live Migration of Virtual Machines (NSDI 2005): the passes take at least P[0] / B, and
+the guest stands still for what remains at the end.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hotfoot.migration.dirty_curve import DirtyCurve
+from hotfoot.migration.dirty_curve import Dirty, DirtyCurve
 from hotfoot.migration.policy import Throttle
 
 SLICE_S = 0.05
@@ -80,13 +81,14 @@ def walk(
     less time, and whoever ends at one throughput or limit ends at every greater one.
     """
     throughput = pace.throughput_bytes_per_s
-    pending, seconds, sent, slowed, high = start_bytes, 0.0, 0.0, 0, 0
+    dirty_now, seconds, sent, slowed, high = Dirty(0.0, start_bytes), 0.0, 0.0, 0, 0
     for number in range(1, most_passes + 1):
+        pending = dirty_now.all_bytes
         now = min(pending, max(pending - pace.leftover_bytes, throughput * SLICE_S))
-        left = pending - now
         took = now / throughput + SYNC_S
         guest = dirty.slowed(slowed)
-        before, pending = pending, guest.added_to(left, took)
+        before, dirty_now = dirty_now, guest.added_to(dirty_now.cut_to(pending - now), took)
+        pending = dirty_now.all_bytes
         seconds, sent = seconds + took, sent + now
         if pending < pace.threshold_bytes or pending == 0:
             return Walk(
@@ -98,8 +100,8 @@ def walk(
             if high >= _THROTTLE_AFTER:
                 high = 0
                 slowed = min(throttle.top, slowed + throttle.rung if slowed else throttle.first)
-        elif pending >= before and number > 1:
-            break  # the recursion is monotone: from here on it never falls again
+        elif pending >= before.all_bytes and dirty_now.hot_bytes >= before.hot_bytes and number > 1:
+            break  # of one part the recursion is monotone, and never falls again; of two it was never seen to
     return Walk(
         ended=False, passes=number, seconds=seconds, sent_bytes=sent, remaining_bytes=pending, throttle_percent=slowed
     )
