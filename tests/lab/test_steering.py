@@ -48,6 +48,7 @@ def test_gentle_gives_up_and_the_instance_runs_on_its_source(slow: TestLab) -> N
     assert said.json["reason"].startswith("Given up: the deadline of 15 s has passed.")
     assert kinds(said) == ["give-up"]
     assert slow.where("vm1") == source
+    assert source
     assert slow.on(source, "virsh", "migrate-getmaxdowntime", "vm1").split() == ["300"]  # as QEMU has it by itself
     slow.verify("vm1")
 
