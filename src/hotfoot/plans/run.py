@@ -21,7 +21,7 @@ from hotfoot.placement.course import Course, Ended, Next, Step, StepState
 from hotfoot.placement.deadline import without_late
 from hotfoot.placement.mending import still_broken
 from hotfoot.placement.plan import Plan
-from hotfoot.placement.wish import Repair, Wish
+from hotfoot.placement.wish import Drain, Repair, Restore, Wish
 from hotfoot.plans.ending import left_behind, left_off
 from hotfoot.plans.means import Carrier, Means, Onlooker
 from hotfoot.plans.planner import Around, Planned
@@ -259,6 +259,8 @@ class PlanRun:
         """Look, and plan for what is left; False when nothing more is to be done."""
         plans = self._means.plans
         try:
+            if await self._done():
+                return False
             around = await self._means.around(self.record.id)
         except HotfootError as error:
             return await self._later(error)
@@ -286,6 +288,12 @@ class PlanRun:
         self._onlooker.say(_anew(planned.plan))
         self._onlooker.course(self.course)
         return True
+
+    async def _done(self) -> bool:
+        """Whether one quick look shows that a drain or a restore has left nothing behind."""
+        if not isinstance(self._wish.objective, Drain | Restore) or self.course.torn() != self._settled:
+            return False
+        return not left_behind(self._wish, self.course, None, await self._means.look(), stopped=False)
 
     async def _next_plan(self, around: Around) -> Planned | None:
         """Return the plan that brings together what a rule binds, or else one for what is left; None: nothing is."""
