@@ -155,6 +155,27 @@ async def test_what_is_ready_too_early_opens_no_stream_before_the_link_can_use_i
     assert steps[0].held_s < LOOK_S < steps[1].held_s
 
 
+@pytest.mark.parametrize(
+    ("wanted", "state", "left"),
+    [(Asked.PAUSE, PlanState.PAUSED, StepState.WAITING), (Asked.CANCEL, PlanState.ENDED, StepState.LEFT_OUT)],
+)
+async def test_what_waits_for_the_link_does_not_begin_once_the_plan_stops(
+    fleet: Fleet, wanted: Asked, state: PlanState, left: StepState
+) -> None:
+    run, executing = await with_one_ready(fleet)
+    run.want(wanted)
+    await asyncio.sleep(LOOK_S)
+    fleet.cluster.let_go()
+    async with asyncio.timeout(20):
+        ended = await executing
+    assert ended.state is state
+    assert len(fleet.cluster.moved) == 1
+    assert fleet.cluster.claims == {}
+    _, steps = fleet.kept()
+    assert [step.state for step in steps] == [StepState.DONE, left, left, left]
+    assert all(step.began_ms is None for step in steps[1:])
+
+
 async def test_what_waits_for_the_link_is_given_back_when_all_is_aborted(fleet: Fleet) -> None:
     before = dict(fleet.cluster.at)
     run, executing = await with_one_ready(fleet)

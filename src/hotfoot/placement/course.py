@@ -259,6 +259,10 @@ class Course:
         """Return the course in which a running move has waited so long for the links, though it was ready."""
         return self._with(replace(self._step(n, StepState.RUNNING), held_s=round(seconds, 3)))
 
+    def taken_back(self, n: int) -> Course:
+        """Return the course in which a move that was ready, and has sent nothing yet, waits again."""
+        return self._with(replace(self._step(n, StepState.RUNNING), state=StepState.WAITING, began_ms=None))
+
     def begun(self, n: int, at_ms: int) -> Course:
         """Return the course in which a move that waited runs."""
         return self._with(replace(self._step(n, StepState.WAITING), state=StepState.RUNNING, began_ms=at_ms))
@@ -294,7 +298,7 @@ class Course:
             done = replace(step, state=StepState.DONE, status=int(ExitStatus.COMPLETED), why="found done")
             return self._with(replace(done, ended_ms=at_ms, migration=migration))
         if again:
-            return self._with(replace(step, state=StepState.WAITING, began_ms=None))
+            return self._with(replace(step, state=StepState.WAITING, began_ms=None, held_s=0.0))
         return self._with(replace(step, state=StepState.LEFT_OUT, why="planned anew", ended_ms=at_ms))
 
     def left_out(self, why: str) -> Course:

@@ -58,6 +58,8 @@ class PlanRun:
         self._streams = SeenStreams()
         self._ready: dict[int, asyncio.Event] = {}
         """Set when a running move that is judged and claimed may send."""
+        self._taken_back: set[int] = set()
+        """Moves that were ready and will not send, since the plan stops."""
         self._picked_up: set[int] = set()
         self._unwritten: dict[int, Step] = {}
         self._complained = False
@@ -80,6 +82,11 @@ class PlanRun:
                     self._abort(carrying)
                 elif n not in self._picked_up:
                     self._tasks[n].cancel()
+        else:
+            held = {n for n, ready in self._ready.items() if not ready.is_set()}
+            for n in held - self._taken_back:
+                self._tasks[n].cancel()
+            self._taken_back |= held
         self._wake.set()
 
     def _abort(self, carrying: Carrier) -> None:
@@ -235,6 +242,8 @@ class PlanRun:
             inventory = await self._means.look()
             record = await asyncio.to_thread(self._means.record_of, step)
             course = self.course.found(step.n, whereabouts(inventory, step.uuid), now_ms(), record)
+        elif step.n in self._taken_back and result.status is ExitStatus.ABORTED:
+            course = self.course.taken_back(step.n)
         else:
             course = self.course.ended(step.n, self._end_of(result))
         self._become(course)
