@@ -192,12 +192,12 @@ class PlanRun:
 
     def _let_send(self) -> None:
         """Let those send that are ready, as far as the links can use it."""
+        now_s, streams = time.monotonic(), self._streams
         for n, ready in self._ready.items():
-            now_s, streams = time.monotonic(), self._streams
-            left_bytes = streams.left_bytes(now_s)
-            if not ready.is_set() and self.course.may_send(
-                self.course.steps[n - 1], streams.sending, left_bytes, streams.opened_s
-            ):
+            if ready.is_set():
+                continue
+            step, left_bytes = self.course.steps[n - 1], streams.left_bytes(now_s)
+            if self.course.may_send(step, streams.sending, left_bytes, streams.opened_s):
                 self._become(self.course.held(n, streams.let_go(n, now_s)))
                 ready.set()
 
