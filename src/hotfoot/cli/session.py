@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hotfoot.cluster import Cluster, Host
     from hotfoot.migration.survey import Probe, Survey
     from hotfoot.migration.whole_cluster import Trial
+    from hotfoot.reach.kept_connection import KeptConnections
     from hotfoot.reach.ssh import SshAccess
 
 Result = TypeVar("Result")
@@ -141,10 +142,13 @@ async def _open(cluster: Cluster) -> Cloud:
 
 def _libvirt_cloud(cluster: Cluster) -> LibvirtCloud:
     from hotfoot.cloud.libvirt_cloud import LibvirtCloud
+    from hotfoot.reach.kept_connection import KeptConnections
     from hotfoot.reach.ssh import prepare
 
     access = prepare(cluster)
-    return LibvirtCloud(_endpoints(cluster, access), _shell(cluster, access), cluster.migration.network)
+    connections = KeptConnections(access)
+    shell = _shell(cluster, connections)
+    return LibvirtCloud(_endpoints(cluster, access), shell, connections.close, cluster.migration.network)
 
 
 def _declared_host(name: str, address: str) -> Host:
@@ -265,8 +269,8 @@ def _endpoints(cluster: Cluster, access: SshAccess) -> dict[str, Endpoint]:
     return endpoints
 
 
-def _shell(cluster: Cluster, access: SshAccess) -> RemoteShell:
+def _shell(cluster: Cluster, connections: KeptConnections) -> RemoteShell:
     async def run(host: str, script: str, timeout_s: float) -> str:
-        return (await access.run(cluster.host(host), script, timeout_s=timeout_s)).stdout
+        return (await connections.run(cluster.host(host), script, timeout_s)).stdout
 
     return run

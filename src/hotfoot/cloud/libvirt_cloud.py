@@ -57,10 +57,15 @@ class LibvirtCloud:
     """Hosts that are asked directly; implements ``cloud.protocol.Cloud``."""
 
     def __init__(
-        self, endpoints: Mapping[str, Endpoint], shell: RemoteShell, stream_network: str | None = None
+        self,
+        endpoints: Mapping[str, Endpoint],
+        shell: RemoteShell,
+        close_shell: Callable[[], Awaitable[None]],
+        stream_network: str | None = None,
     ) -> None:
         self._links = Links(endpoints)
         self._shell = shell
+        self._close_shell = close_shell
         self._stream_network = stream_network
 
     @property
@@ -434,7 +439,7 @@ class LibvirtCloud:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._links.close()
+        await asyncio.gather(self._links.close(), self._close_shell())
 
     def _said(self, host: str, error: libvirt.libvirtError) -> str:
         endpoint = self._links.endpoint(host)

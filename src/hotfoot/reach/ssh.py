@@ -53,18 +53,21 @@ class SshAccess:
         stdin: str | bytes = b"",
         timeout_s: float = 30.0,
         as_root: bool = True,
+        through: Path | None = None,
     ) -> Completed:
         """Run a program (a sequence) or a shell script (a string) on a host, with the C locale.
 
         With ``as_root`` it runs by ``sudo -n`` where the cluster file says ``sudo: true``. ``timeout_s``
-        covers connecting too. A status other than 0 is the caller's to judge; not 255, which is ssh's own.
-        When the time is over or the caller is cancelled the connection ends, but the command on the host may
-        run on: one that must not has to limit itself.
+        covers connecting too. ``through`` is the socket of a connection to this host that is kept open. A status
+        other than 0 is the caller's to judge; not 255, which is ssh's own. When the time is over or the caller is
+        cancelled the connection ends, but the command on the host may run on: one that must not has to limit itself.
 
         Raises HotfootError when the command could not be run, or did not end in time.
         """
         data = stdin.encode() if isinstance(stdin, str) else stdin
         arguments = self.arguments(host, command, as_root=as_root)
+        if through is not None:
+            arguments = ["-o", "ControlMaster=no", "-o", f"ControlPath={control_path(through)}", *arguments]
         status, out, err = await self._call(arguments, data, timeout_s, host)
         completed = Completed(out.decode(errors="replace"), err.decode(errors="replace"), status)
         if (failure := self.failure(host, completed.status, completed.stderr, as_root=as_root)) is not None:
@@ -106,6 +109,11 @@ class SshAccess:
                 await process.wait()
             await input_settled(process)
         return process.returncode or 0, out, err
+
+
+def control_path(socket: Path) -> str:
+    """Write the socket of a connection that is kept open as ssh takes it; ``%`` begins a token there."""
+    return str(socket).replace("%", "%%")
 
 
 async def input_settled(process: asyncio.subprocess.Process) -> None:
