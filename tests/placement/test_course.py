@@ -13,6 +13,7 @@ from hotfoot.placement.course import MOST_TRIES, Course, Ended, Next, Step, Step
 from hotfoot.placement.pace import left_s, overhead_of
 from hotfoot.placement.plan import Move, Plan, Score
 from hotfoot.placement.snapshot import Limits
+from hotfoot.placement.streams import Seen
 from hotfoot.placement.wish import Drain, Wish
 
 HOSTS = ("n1", "n2", "n3")
@@ -208,23 +209,36 @@ def test_the_expected_end_follows_the_pace_of_what_was_done() -> None:
 
 
 def test_on_a_link_that_is_known_one_stream_follows_the_other_without_a_pause() -> None:
-    rate = 1 << 25  # each move sends for 2 s
-    plan = planned(*(move(number, name, "n1", place, seconds=2.5) for number, name, place in ROUND))
+    rate = 1 << 23  # each move sends for 8 s
+    plan = planned(*(move(number, name, "n1", place, seconds=8.5) for number, name, place in ROUND))
     course = Course(limits=Limits(per_source=2)).planned(plan, 0.5, {"n1": rate, "n2": 8 * rate, "n3": None})
     assert [step.n for step in course.startable()] == [1]
     course = course.begun(1, 1000)
     assert course.startable() == ()
-    assert course.startable({1: 2 * rate}) == ()
-    assert [step.n for step in course.startable({1: rate // 2})] == [2]  # gone when the next one is prepared
-    assert [step.n for step in course.startable({1: 2 * rate}, 3.0)] == [2]  # preparing takes that long here
+    assert course.startable(Seen(left_bytes={1: 6 * rate})) == ()
+    assert course.startable(Seen(left_bytes={1: 2 * rate}, ahead_s=1.0)) == ()
+    assert [step.n for step in course.startable(Seen(left_bytes={1: rate // 2}))] == [2]
+    assert [step.n for step in course.startable(Seen(left_bytes={1: 2 * rate}, ahead_s=3.0))] == [2]
     course = course.begun(2, 2000)
     second = course.steps[1]
     assert course.may_send(second, {2})  # the first one is not ready either
-    assert not course.may_send(second, {1, 2}, {1: 2 * rate})
-    assert course.may_send(second, {1, 2}, {1: 2 * rate}, 2.0)  # opening a stream takes that long here
-    assert course.startable({1: 0, 2: 0}) == ()  # the limit
+    assert not course.may_send(second, {1, 2}, Seen(left_bytes={1: 2 * rate}))
+    assert course.may_send(second, {1, 2}, Seen(left_bytes={1: 2 * rate}, ahead_s=2.0))
     unknown = Course(limits=Limits(per_source=2)).planned(plan)
     assert [step.n for step in unknown.startable()] == [1, 2]
+
+
+def test_beyond_the_limits_a_move_is_judged_while_one_ends_and_does_not_send_before() -> None:
+    plan = planned(*(move(number, name, "n1", place) for number, name, place in ROUND))
+    course = Course(limits=Limits(per_source=2)).planned(plan, 0.5, {"n1": 200})
+    course = course.begun(1, 1000).begun(2, 2000)
+    assert course.startable(Seen(left_bytes={1: 1000, 2: 1000}, own_bytes_per_s=60)) == ()
+    ending = Seen(left_bytes={1: 30, 2: 1000}, own_bytes_per_s=60)
+    assert [step.n for step in course.startable(ending)] == [3]
+    course = course.begun(3, 3000)
+    third = course.steps[2]
+    assert not course.may_send(third, {1, 2}, ending)
+    assert course.may_send(third, {2}, Seen(left_bytes={2: 1000}, own_bytes_per_s=60))
 
 
 def test_a_link_that_carries_more_than_one_stream_takes_can_use_another() -> None:
@@ -233,6 +247,17 @@ def test_a_link_that_carries_more_than_one_stream_takes_can_use_another() -> Non
         plan, 0.5, {"n1": 300, "n2": 100, "n3": 100}
     )
     assert [step.n for step in course.startable()] == [1, 2]  # one to each of the slower ones
+
+
+def test_streams_that_do_not_fill_a_link_run_beside_each_other() -> None:
+    plan = planned(*(move(number, name, "n1", place) for number, name, place in ROUND))
+    course = Course(limits=Limits(per_source=3, per_destination=3)).planned(plan, 0.5, {"n1": 100, "n2": 100})
+    assert [step.n for step in course.startable()] == [1]
+    slow = Seen(own_bytes_per_s=60)
+    assert [step.n for step in course.startable(slow)] == [1, 2]  # a third one would find nothing left
+    course = course.begun(1, 0).begun(2, 0)
+    assert course.may_send(course.steps[1], {1}, slow)
+    assert not course.may_send(course.steps[1], {1})
 
 
 def test_the_expected_end_counts_streams_over_a_known_link_one_after_the_other() -> None:

@@ -1,11 +1,11 @@
 """How a plan is carried out: which moves may start, what an end means, when to plan anew, when it is over. Pure.
 
-Invariants: a move starts only when all it waits for are done, never beyond the limits, never while the links could not
-use one more stream by the time that it is ready, and never while another move of the same instance runs or one before
-it has failed; it sends only once the links can use it; once stopping, none starts but the rest of a convoy that has
-begun, since a rule would stay broken; none starts whose convoy has failed in a part; a move that has ended never
-changes again; an instance is tried at most ``MOST_TRIES`` times without success, and never twice to the same host; one
-that somebody else stopped, or whose place is not known, is left alone.
+Invariants: a move starts only when all it waits for are done, never while the limits do not allow it or the links could
+not use one more stream by the time that it is ready, and never while another move of the same instance runs or one
+before it has failed; it sends only within the limits, and once the links can use it; once stopping, none starts but the
+rest of a convoy that has begun, since a rule would stay broken; none starts whose convoy has failed in a part; a move
+that has ended never changes again; an instance is tried at most ``MOST_TRIES`` times without success, and never twice
+to the same host; one that somebody else stopped, or whose place is not known, is left alone.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ from enum import StrEnum
 from hotfoot.errors import ExitStatus
 from hotfoot.placement.plan import Plan
 from hotfoot.placement.snapshot import Cold, Limits
-from hotfoot.placement.streams import Links, Load, can_use_one_more
+from hotfoot.placement.streams import Links, Load, Seen, can_use_one_more
 from hotfoot.placement.wish import Wish
 
 MOST_TRIES = 2
 """Of one instance, to different hosts: what fails twice has a reason that a third host does not mend."""
 PREPARED_S = 1.0
-"""From the begin of a move to its first byte, at least: what is known of earlier moves may be nothing."""
+"""From the moment that a stream may be opened to its first byte, as long as none was seen."""
+JUDGED_S = 5.0
+"""From the begin of a move to its first byte, as long as none was seen: amply, since what is ready early waits."""
 _OTHER_HOST_MAY_DO = (ExitStatus.ERROR, ExitStatus.REFUSED, ExitStatus.FAILED_ON_SOURCE)
 
 
@@ -161,44 +163,37 @@ class Course:
         known = {host: rate for host, rate in (links or {}).items() if rate}
         return replace(self, steps=self.steps + more, links={**self.links, **known})
 
-    def startable(
-        self, left_bytes: Mapping[int, int] | None = None, prepared_s: float | None = None
-    ) -> tuple[Step, ...]:
-        """Return the moves that may start now, all of them together.
-
-        ``left_bytes``: what running moves (their numbers) have yet to send, as was seen; of others all that is planned.
-        ``prepared_s``: from the begin of a move to its first byte, as was seen; None: not yet.
-        """
+    def startable(self, seen: Seen | None = None) -> tuple[Step, ...]:
+        """Return the moves that may start now, all of them together."""
+        seen = seen or Seen()
         done = {step.n for step in self.in_state(StepState.DONE)}
         running = list(self.in_state(StepState.RUNNING))
         chosen = []
         for step in self.in_state(StepState.WAITING):
             if self.stopping and not self.convoy_begun(step):
                 continue
-            if not done.issuperset(self.waits_for(step)) or not self._allowed(step, running):
+            ahead_s = max(step.overhead_s, JUDGED_S) if seen.ahead_s is None else seen.ahead_s
+            staying = [other for other in running if not self._ends_within(ahead_s, other, seen)]
+            if any(other.uuid == step.uuid for other in running) or not self._within_limits(step, staying):
                 continue
-            ahead_s = max(step.overhead_s, PREPARED_S) if prepared_s is None else prepared_s
-            loads = self._loads(step, running, left_bytes or {})
-            if can_use_one_more(self.fastest(step) or 0.0, ahead_s, loads):
+            if not done.issuperset(self.waits_for(step)):
+                continue
+            if can_use_one_more(self._sends(step, seen), ahead_s, self._loads(step, running, seen)):
                 running.append(step)
                 chosen.append(step)
         return tuple(chosen)
 
-    def may_send(
-        self,
-        step: Step,
-        sending: Collection[int],
-        left_bytes: Mapping[int, int] | None = None,
-        opened_s: float | None = None,
-    ) -> bool:
+    def may_send(self, step: Step, sending: Collection[int], seen: Seen | None = None) -> bool:
         """Say whether the links can use the stream of a running move that is judged, and has yet to open it.
 
-        ``sending``: the running moves (their numbers) that may already; ``left_bytes``: as for ``startable``;
-        ``opened_s``: from that moment to the first byte, as was seen; None: not yet.
+        ``sending``: the running moves (their numbers) that may already.
         """
+        seen = seen or Seen()
         others = [other for other in self.in_state(StepState.RUNNING) if other.n in sending and other.n != step.n]
-        ahead_s = PREPARED_S if opened_s is None else opened_s
-        return can_use_one_more(self.fastest(step) or 0.0, ahead_s, self._loads(step, others, left_bytes or {}))
+        if not self._within_limits(step, others):
+            return False
+        ahead_s = PREPARED_S if seen.ahead_s is None else seen.ahead_s
+        return can_use_one_more(self._sends(step, seen), ahead_s, self._loads(step, others, seen))
 
     def waits_for(self, step: Step) -> set[int]:
         """Return what it waits for: what the plan says, and earlier moves of the same instance in the same plan."""
@@ -226,32 +221,39 @@ class Course:
             and not {StepState.FAILED, StepState.LEFT_OUT}.isdisjoint(ends[step.round, step.convoy])
         )
 
-    def _allowed(self, step: Step, running: list[Step]) -> bool:
-        if any(other.uuid == step.uuid for other in running):
-            return False
+    def _within_limits(self, step: Step, others: Collection[Step]) -> bool:
         limits = self.limits
         counted = (
-            (limits.at_once, len(running)),
-            (limits.per_source, sum(other.source == step.source for other in running)),
-            (limits.per_destination, sum(other.destination == step.destination for other in running)),
+            (limits.at_once, len(others)),
+            (limits.per_source, sum(other.source == step.source for other in others)),
+            (limits.per_destination, sum(other.destination == step.destination for other in others)),
         )
         return all(most is None or count < most for most, count in counted)
+
+    def _ends_within(self, seconds: float, step: Step, seen: Seen) -> bool:
+        """Say whether a running move will have sent all by then: the one after it may be judged meanwhile."""
+        left_bytes, rate = seen.left_bytes.get(step.n), self._sends(step, seen)
+        return left_bytes is not None and rate > 0 and left_bytes / rate <= seconds
 
     def fastest(self, step: Step) -> int | None:
         """Return the bytes per second of the narrowest link that a move goes over; None: not known."""
         return min(filter(None, (self.links.get(host) for host in (step.source, step.destination))), default=None)
 
-    def _loads(self, step: Step, running: list[Step], left_bytes: Mapping[int, int]) -> Iterator[Load]:
+    def _sends(self, step: Step, seen: Seen) -> float:
+        """Return the bytes per second that a move would send if it were alone; 0: not known."""
+        return min(filter(None, (self.fastest(step), seen.own_bytes_per_s)), default=0.0)
+
+    def _loads(self, step: Step, running: list[Step], seen: Seen) -> Iterator[Load]:
         """Yield what the links of a move carry already, as far as they are known; none where it sends nothing."""
         for rate, sharing in (
             (self.links.get(step.source), [other for other in running if other.source == step.source]),
             (self.links.get(step.destination), [other for other in running if other.destination == step.destination]),
         ):
-            left = {other: left_bytes.get(other.n, other.transfer_bytes) for other in sharing}
+            left = {other: seen.left_bytes.get(other.n, other.transfer_bytes) for other in sharing}
             if rate and step.transfer_bytes:
                 yield Load(
                     rate=rate,
-                    asked=sum(self.fastest(other) or 0 for other, bytes_ in left.items() if bytes_),
+                    asked=sum(self._sends(other, seen) for other, bytes_ in left.items() if bytes_),
                     left_bytes=sum(left.values()),
                 )
 

@@ -8,7 +8,7 @@ be gone by the time that it is prepared.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Links = Mapping[str, int | None]
 """Bytes per second by host; None, or a host that is missing: not known, and never the narrowest."""
@@ -27,6 +27,18 @@ class Load:
     """What the streams that send over it would take, if nothing else were sent."""
     left_bytes: float
     """What they have yet to send."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What the running moves of a plan have shown so far. Moves by their numbers."""
+
+    left_bytes: Mapping[int, int] = field(default_factory=dict)
+    """What they have yet to send; of others all that is planned."""
+    ahead_s: float | None = None
+    """From the moment that is decided upon to the first byte of a move; None: not seen yet."""
+    own_bytes_per_s: float | None = None
+    """What a stream sends where no link holds it back; None: all of them fill their links, as far as was seen."""
 
 
 def can_use_one_more(fastest: float, prepared_s: float, loads: Iterable[Load]) -> bool:

@@ -21,6 +21,7 @@ from hotfoot.placement.course import Course, Ended, Next, Step, StepState
 from hotfoot.placement.deadline import without_late
 from hotfoot.placement.mending import still_broken
 from hotfoot.placement.plan import Plan
+from hotfoot.placement.streams import Seen
 from hotfoot.placement.wish import Drain, Repair, Restore, Wish
 from hotfoot.plans.ending import left_behind, left_off
 from hotfoot.plans.means import Carrier, Means, Onlooker
@@ -187,18 +188,21 @@ class PlanRun:
 
     def _startable(self) -> tuple[Step, ...]:
         prepared_s = self._streams.prepared_s
-        ahead_s = None if prepared_s is None else prepared_s + LOOK_S
-        return self.course.startable(self._streams.left_bytes(time.monotonic()), ahead_s)
+        return self.course.startable(self._seen(None if prepared_s is None else prepared_s + LOOK_S))
+
+    def _seen(self, ahead_s: float | None) -> Seen:
+        streams = self._streams
+        left_bytes = streams.left_bytes(time.monotonic())
+        return Seen(left_bytes=left_bytes, ahead_s=ahead_s, own_bytes_per_s=streams.own_bytes_per_s)
 
     def _let_send(self) -> None:
         """Let those send that are ready, as far as the links can use it."""
-        now_s, streams = time.monotonic(), self._streams
+        streams = self._streams
         for n, ready in self._ready.items():
             if ready.is_set():
                 continue
-            step, left_bytes = self.course.steps[n - 1], streams.left_bytes(now_s)
-            if self.course.may_send(step, streams.sending, left_bytes, streams.opened_s):
-                self._become(self.course.held(n, streams.let_go(n, now_s)))
+            if self.course.may_send(self.course.steps[n - 1], streams.sending, self._seen(streams.open_ahead_s)):
+                self._become(self.course.held(n, streams.let_go(n, time.monotonic())))
                 ready.set()
 
     async def _may_send(self, n: int) -> None:
@@ -234,7 +238,7 @@ class PlanRun:
                 self._streams.followed(step.n, time.monotonic())
                 result = await carrying.follow(show, lambda: self._taken_over(carrying))
             else:
-                self._streams.begun(step.n, time.monotonic())
+                self._streams.begun(step.n, time.monotonic(), self.course.fastest(step))
                 result = await carrying.carry_out(show, lambda: self._may_send(step.n))
         except asyncio.CancelledError:
             result = await carrying.give_up("Stopped before it began.")
