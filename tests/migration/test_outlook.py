@@ -22,8 +22,10 @@ def begun(rate_mib: float, *, used_mib: int = 200, sends_mib: int = 50) -> Outlo
     return Outlook.of(measured, forecast(measured))
 
 
-def look(outlook: Outlook, iteration: int, remaining_mib: float, elapsed_ms: int, sends_mib: int = 50) -> Outlook:
-    return outlook.look(iteration, int(remaining_mib * MIB), elapsed_ms, sends_mib * MIB, None)
+def look(
+    outlook: Outlook, iteration: int, remaining_mib: float, elapsed_ms: int, sends_mib: int = 50, sent_mib: int = 0
+) -> Outlook:
+    return outlook.look(iteration, int(remaining_mib * MIB), elapsed_ms, sends_mib * MIB, None, sent_mib * MIB)
 
 
 def test_the_forecast_counts_from_the_first_look_and_zero_pages_do_not() -> None:
@@ -38,6 +40,12 @@ def test_an_iteration_that_was_worse_than_foretold_moves_the_end() -> None:
     left = busy.left_ms(100 * MIB, 200 * MIB)
     assert left is not None
     assert 3000 < left < 4300
+
+
+def test_a_first_look_that_comes_late_does_not_make_the_guest_look_busier() -> None:
+    on_time = look(look(begun(0), 1, 200, 0), 2, 100, 4000)
+    late = look(look(begun(0), 1, 50, 3000, sent_mib=150), 2, 100, 4000, sent_mib=200)
+    assert late.left_ms(100 * MIB, 200 * MIB) == on_time.left_ms(100 * MIB, 200 * MIB)
 
 
 def test_one_iteration_without_progress_does_not_turn_the_verdict_but_two_do() -> None:

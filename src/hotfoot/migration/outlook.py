@@ -74,7 +74,13 @@ class Outlook:
         return replace(self, downtime_limit_ms=downtime_limit_ms)
 
     def look(
-        self, iteration: int, remaining_bytes: int, elapsed_ms: int, throughput: int | None, dirty_rate: int | None
+        self,
+        iteration: int,
+        remaining_bytes: int,
+        elapsed_ms: int,
+        throughput: int | None,
+        dirty_rate: int | None,
+        sent_bytes: int = 0,
     ) -> Outlook:
         """Take in one look at a migration that copies memory while the guest runs on the source."""
         known = self.throughput_bytes_per_s
@@ -82,6 +88,8 @@ class Outlook:
             known = throughput if known is None else known + _NEW_SHARE * (throughput - known)
         now = replace(self, throughput_bytes_per_s=known)
         if iteration > self.iteration and known:
+            if iteration == 1:  # the first look may come seconds after the first pass began
+                elapsed_ms = max(0, elapsed_ms - round(1000 * sent_bytes / known))
             return now._begin(iteration, remaining_bytes, elapsed_ms, dirty_rate)
         if self.dirty is None and dirty_rate is not None and known:  # measured in the middle of an iteration
             return replace(now, dirty=DirtyCurve(dirty_rate))._vote(remaining_bytes)

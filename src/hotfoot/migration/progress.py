@@ -84,8 +84,11 @@ class Progress:
         elapsed = max(self.elapsed_ms, sample.elapsed_ms)
         outlook, left_ms, obstacle = self.outlook, None, None
         if running_here and remaining is not None:
-            outlook = outlook.look(iteration, remaining, elapsed, sample.throughput_bytes_per_s, dirty)
-            left_ms = outlook.left_ms(remaining, sample.memory_processed_bytes)
+            memory_sent = sample.memory_processed_bytes
+            outlook = outlook.look(
+                iteration, remaining, elapsed, sample.throughput_bytes_per_s, dirty, sent_bytes=memory_sent
+            )
+            left_ms = outlook.left_ms(remaining, memory_sent)
             obstacle = outlook.obstacle(dirty)
         elif remaining is not None and throughput and phase not in _WITHOUT_END:
             left_ms = round(1000 * remaining / throughput)
