@@ -1,6 +1,6 @@
 """Real migrations of lab guests (QEMU 10.0 under TCG, shaped links), played again: what the operator would have seen.
 
-Recorded by ``make bench-forecast``, under a policy that never helps.
+Recorded by ``make bench-forecast``, under a policy that never helps. Of hot-does-not-converge the first 22 s.
 """
 
 from __future__ import annotations

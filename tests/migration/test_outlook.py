@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hotfoot.migration.dirty_curve import DirtyCurve, DirtyCurves
 from hotfoot.migration.forecast import Band, Convergence, Measured, forecast
 from hotfoot.migration.outlook import Outlook
+from hotfoot.migration.progress import Progress
+from hotfoot.migration.simulator import Guest, Link, Writes, simulate
 
 MIB = 1 << 20
 
@@ -67,6 +70,26 @@ def test_what_was_foretold_not_to_converge_is_shown_so_until_two_iterations_say_
     assert outlook.stuck
     outlook = look(outlook, 3, 16, 4200)
     assert outlook.left_ms(16 * MIB, 220 * MIB) is not None
+
+
+def test_of_a_guest_with_a_hot_part_the_end_is_known_after_the_first_pass() -> None:
+    hot = Writes(bytes_per_s=36 * MIB, area_bytes=6.4 * MIB)
+    rest = Writes(bytes_per_s=4 * MIB, area_bytes=57.6 * MIB)
+    guest = Guest(memory_bytes=256 * MIB, used_bytes=128 * MIB, work=((0, (hot, rest)),))
+    end = simulate(guest, Link(bytes_per_s=((0, 23.0 * MIB),)))
+    curve = DirtyCurve(40.0 * MIB, 64.0 * MIB, 128.0 * MIB, hot_share=0.9, hot_bytes=6.4 * MIB).scaled(1.1)
+    measured = Measured(
+        memory_used=Band.exactly(128 * MIB),
+        throughput_bytes_per_s=Band.exactly(23 * MIB),
+        dirty=DirtyCurves(curve, curve, curve),
+    )
+    progress, told = Progress(outlook=Outlook.of(measured, forecast(measured))), 0
+    for sample in end.samples:
+        progress = progress.advance(sample)
+        if progress.iteration > 1 and progress.left_ms is not None:
+            told += 1
+            assert progress.elapsed_ms + progress.left_ms == pytest.approx(end.total_ms, rel=0.05)
+    assert told > 3
 
 
 def test_a_raised_downtime_limit_lets_it_end() -> None:

@@ -132,7 +132,16 @@ class DirtyCurve:
 
     def slowed(self, percent: float) -> DirtyCurve:
         """The same guest with its vCPUs slowed down."""
-        return replace(self, rate_bytes_per_s=self.rate_bytes_per_s * (1 - percent / 100))
+        return self.scaled(1 - percent / 100)
+
+    def scaled(self, rate: float, size: float = 1.0) -> DirtyCurve:
+        """Return the curve of a guest that writes so many times as much, over so many times as large an area."""
+        return replace(
+            self,
+            rate_bytes_per_s=rate * self.rate_bytes_per_s,
+            working_set_bytes=size * self.working_set_bytes,
+            hot_bytes=size * self.hot_bytes,
+        )
 
 
 def _spread(written_bytes: float, over_bytes: float) -> float:

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from hotfoot.migration.dirty_curve import DirtyCurve, DirtyPoint, fit
+from hotfoot.migration.dirty_curve import Dirty, DirtyCurve, fit
 from hotfoot.migration.forecast import Convergence, Forecast, Measured
-from hotfoot.migration.passes import Pace, walk
+from hotfoot.migration.passes import MOST_PASSES, Pace, Walk, walk
 from hotfoot.migration.policy import QEMU_DOWNTIME_MS
+from hotfoot.migration.seen_passes import SeenPass, as_seen, corrected
 from hotfoot.sizes import human_rate
 
-_POINTS = 3
-"""Iterations that are looked back on: a guest changes."""
-_FORECAST_ERROR, _FORECAST_ERROR_BYTES = 0.3, 2 << 20
-_PASS_ERROR, _PASS_ERROR_BYTES = 0.05, 1 << 20
-"""An iteration's first look comes a little after it began."""
+_PASSES = 3
+"""That are looked back on: a guest changes."""
 _VOTES = 2
 """Iterations that must agree before it is said that a migration converges after all, or does not."""
 _SAME = 0.97
 """Of what the pass before began with: so much again is no progress."""
 _PLAIN_ENOUGH = 1.0
-"""Iterations are measured better than the dirty rate before, so that a working set is believed in sooner."""
-_LEAST_FRESH = 0.1
-_CHANGED = 2.0
-"""A guest that wrote so many times more or less than foretold does something else now."""
+"""Iterations are measured well, so that a working set is believed in soon."""
 _NEW_SHARE = 0.3
 """Of a new throughput in the one that is reckoned with: QEMU's own figure is that of the last tenth of a second."""
+_NOTHING = Dirty(0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,17 +34,19 @@ class Outlook:
 
     memory_used_bytes: int | None = None
     """What the first pass has to send, as the forecast has it."""
+    foretold: DirtyCurve | None = None
     dirty: DirtyCurve | None = None
+    """The one that was foretold, corrected; or fitted to the passes alone, where it does not explain them."""
     downtime_limit_ms: float = QEMU_DOWNTIME_MS
     throughput_bytes_per_s: float | None = None
     stuck: bool | None = None
     """That it does not converge; None as long as nothing tells."""
     votes: int = 0
-    points: tuple[DirtyPoint, ...] = ()
-    """What the forecast measured, until as many iterations are over."""
+    passes: tuple[SeenPass, ...] = ()
+    """The last ones that are over."""
     iteration: int = 0
     began_ms: int = 0
-    pending_bytes: int = 0
+    pending: Dirty = _NOTHING
     """What this pass began with."""
     most_pending_bytes: int = 0
     """The most that a pass but the first began with: of the working set so much is known."""
@@ -58,16 +56,17 @@ class Outlook:
     @classmethod
     def of(cls, measured: Measured, told: Forecast) -> Outlook:
         """Begin with a forecast."""
-        first_bytes = measured.dirty.expected.within(1)
+        used_bytes = measured.memory_used.expected
         begun = cls(
-            memory_used_bytes=measured.memory_used.expected,
+            memory_used_bytes=used_bytes,
+            foretold=measured.dirty.expected,
             dirty=measured.dirty.expected,
             downtime_limit_ms=measured.downtime_limit_ms,
             throughput_bytes_per_s=measured.throughput_bytes_per_s.expected,
             stuck=told.verdict is Convergence.NEVER,
-            points=(DirtyPoint(1, first_bytes, _FORECAST_ERROR * first_bytes + _FORECAST_ERROR_BYTES),),
+            pending=Dirty(0.0, used_bytes),
         )
-        return begun._reckon(measured.memory_used.expected)
+        return begun._reckon()
 
     def with_downtime_limit(self, downtime_limit_ms: float) -> Outlook:
         """Go on with another limit."""
@@ -92,7 +91,8 @@ class Outlook:
                 elapsed_ms = max(0, elapsed_ms - round(1000 * sent_bytes / known))
             return now._begin(iteration, remaining_bytes, elapsed_ms, dirty_rate)
         if self.dirty is None and dirty_rate is not None and known:  # measured in the middle of an iteration
-            return replace(now, dirty=DirtyCurve(dirty_rate))._vote(remaining_bytes)
+            here = replace(now, dirty=DirtyCurve(dirty_rate), pending=Dirty(0.0, remaining_bytes))
+            return replace(here._vote(self.pending), pending=self.pending)
         return now
 
     def left_ms(self, remaining_bytes: int, sent_bytes: int) -> int | None:
@@ -120,51 +120,56 @@ class Outlook:
     def _begin(self, iteration: int, remaining_bytes: int, elapsed_ms: int, dirty_rate: int | None) -> Outlook:
         assert self.throughput_bytes_per_s
         now = replace(self, iteration=iteration, began_ms=elapsed_ms)
+        if iteration <= 1:
+            return replace(now, pending=Dirty(0.0, remaining_bytes))
         took_s = (elapsed_ms - self.began_ms) / 1000
-        if iteration == self.iteration + 1 > 1 and took_s > 0:
+        if iteration == self.iteration + 1 and took_s > 0:
+            left_bytes = self._pace(self.throughput_bytes_per_s).leftover_bytes
+            left = self.pending.cut_to(min(left_bytes, remaining_bytes, self.pending.all_bytes))
+            passes = (*self.passes, SeenPass(left, took_s, remaining_bytes))[-_PASSES:]
             most = max(self.most_pending_bytes, remaining_bytes)
-            leftover = min(remaining_bytes, self._pace(self.throughput_bytes_per_s).leftover_bytes)
-            written = remaining_bytes - leftover
-            written /= max(_LEAST_FRESH, 1 - leftover / most) if most else 1  # what is written twice counts once
-            point = DirtyPoint(took_s, written, _PASS_ERROR * written + _PASS_ERROR_BYTES)
-            points = (*self._still_true(point), point)[-_POINTS:]
-            curve = fit(points, max(self.memory_used_bytes or 0, most), _PLAIN_ENOUGH).expected
-            now = replace(now, points=points, dirty=curve, most_pending_bytes=most)
-        elif self.dirty is None and dirty_rate is not None:
-            now = replace(now, dirty=DirtyCurve(dirty_rate))
-        voted = now if iteration <= 1 else now._vote(remaining_bytes)
-        return replace(voted, pending_bytes=remaining_bytes)
+            now = replace(now, passes=passes, most_pending_bytes=most)
+            curve = now._curve()
+            now = replace(now, dirty=curve, pending=as_seen(curve.added_to(left, took_s), remaining_bytes))
+        else:
+            dirty = DirtyCurve(dirty_rate) if self.dirty is None and dirty_rate is not None else self.dirty
+            now = replace(now, dirty=dirty, pending=as_seen(self.pending, remaining_bytes))
+        return now._vote(self.pending)
 
-    def _still_true(self, seen: DirtyPoint) -> tuple[DirtyPoint, ...]:
-        """What was known before; of the forecast nothing more, if the guest does something else in the first pass."""
-        if self.iteration > 1:
-            return self.points
-        foretold = self.dirty.within(seen.period_s) if self.dirty else 0.0
-        return self.points if foretold / _CHANGED <= seen.dirtied_bytes <= foretold * _CHANGED else ()
+    def _curve(self) -> DirtyCurve:
+        curve = corrected(self.foretold, self.passes) if self.foretold else None
+        if curve is None:
+            points = [each.point(self.most_pending_bytes) for each in self.passes]
+            curve = fit(points, max(self.memory_used_bytes or 0, self.most_pending_bytes), _PLAIN_ENOUGH).expected
+        return curve
 
-    def _vote(self, pending_bytes: int) -> Outlook:
-        reckoned = self._reckon(pending_bytes)
+    def _vote(self, before: Dirty) -> Outlook:
+        """Judge anew whether it converges; ``before``: what the pass before began with."""
+        reckoned = self._reckon()
         if self.dirty is None or not self.throughput_bytes_per_s:
             return reckoned
         # Where all passes are equally long they tell nothing of shorter ones, but that it goes no further.
-        pace = self._pace(self.throughput_bytes_per_s)
-        still = self.iteration > 2 and 0 < _SAME * self.pending_bytes <= pending_bytes
-        stuck = still and pending_bytes >= pace.threshold_bytes
-        stuck = stuck or not walk(pending_bytes, self.dirty, pace).ended
+        still = self.iteration > 2 and 0 < _SAME * before.all_bytes <= self.pending.all_bytes
+        stuck = still and self.pending.all_bytes >= self._pace(self.throughput_bytes_per_s).threshold_bytes
+        stuck = stuck or not self._walk(self.dirty, self.throughput_bytes_per_s).ended
         if stuck == self.stuck:
             return replace(reckoned, votes=0)
         if self.stuck is None or self.votes + 1 >= _VOTES:
             return replace(reckoned, stuck=stuck, votes=0)
         return replace(reckoned, votes=self.votes + 1)
 
-    def _reckon(self, pending_bytes: int) -> Outlook:
-        """What comes after the pass that sends ``pending_bytes``; where no end is in sight, keep what was known."""
+    def _reckon(self) -> Outlook:
+        """What comes after the pass that sends what is pending; where no end is in sight, keep what was known."""
         if self.dirty is None or not self.throughput_bytes_per_s:
             return self
-        pace = self._pace(self.throughput_bytes_per_s)
-        passed = walk(pending_bytes, self.dirty, pace)
+        passed = self._walk(self.dirty, self.throughput_bytes_per_s)
         if not passed.ended:
             return self
-        this_s = walk(pending_bytes, self.dirty, pace, most_passes=1).seconds
+        this_s = self._walk(self.dirty, self.throughput_bytes_per_s, most_passes=1).seconds
         rest_s = passed.seconds - this_s + passed.remaining_bytes / self.throughput_bytes_per_s
         return replace(self, rest_ms=1000 * rest_s)
+
+    def _walk(self, dirty: DirtyCurve, throughput: float, most_passes: int = MOST_PASSES) -> Walk:
+        hot_bytes = self.pending.hot_bytes
+        pace = self._pace(throughput)
+        return walk(self.pending.all_bytes, dirty, pace, hot_bytes=hot_bytes, most_passes=most_passes)

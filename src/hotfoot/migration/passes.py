@@ -72,16 +72,18 @@ def walk(
     dirty: DirtyCurve,
     pace: Pace,
     *,
+    hot_bytes: float = 0.0,
     most_passes: int = MOST_PASSES,
     throttle: Throttle | None = None,
 ) -> Walk:
     """Send ``start_bytes`` and what is dirtied meanwhile, until the end or until it is clear that there is none.
 
+    ``hot_bytes``: so much of what it starts with is of the guest's hot part.
     Invariant (held by property tests): more throughput never takes longer, a curve that lies above another never takes
     less time, and whoever ends at one throughput or limit ends at every greater one.
     """
     throughput = pace.throughput_bytes_per_s
-    dirty_now, seconds, sent, slowed, high = Dirty(0.0, start_bytes), 0.0, 0.0, 0, 0
+    dirty_now, seconds, sent, slowed, high = Dirty(hot_bytes, start_bytes - hot_bytes), 0.0, 0.0, 0, 0
     for number in range(1, most_passes + 1):
         pending = dirty_now.all_bytes
         now = min(pending, max(pending - pace.leftover_bytes, throughput * SLICE_S))
