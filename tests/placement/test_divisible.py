@@ -46,8 +46,8 @@ def test_no_sound_placement_is_below_it(
         for hosts in every_sound_placement(snapshot, wish)
     )
     least = _of(task)
-    # Of some odd numbers, the solver tells nothing.
-    assert least is None or least <= best + 1e-9
+    assert least is not None
+    assert least <= best + 1e-9
 
 
 def test_what_can_be_made_even_costs_its_moves_at_least() -> None:
@@ -84,6 +84,22 @@ def test_what_is_in_maintenance_or_above_safety_and_stays_counts() -> None:
     # The mean is 1, with what is in maintenance: n1 is a quarter short of it, and a quarter above its safety.
     target = solved(kept, Balance(what=(MEMORY,), threshold=0))
     assert _least(kept) == pytest.approx(target.after.total) == pytest.approx(0.25 * 3)
+
+
+@pytest.mark.parametrize("tiny", [1e-8, 1e-9, 1e-10, 1e-12, 1e-27, 0.0])
+def test_an_instance_that_does_next_to_nothing_does_not_hide_the_bound(tiny: float) -> None:
+    # n3 is full beyond its memory; nothing that counts can be moved.
+    uneven = cluster(
+        host("n1", load_capacity={"cpu": 4}),
+        host("n2", load_capacity={"cpu": 8}),
+        host("n3", 2, load_capacity={"cpu": 6}),
+        instance("a", "n3", 1, load={"cpu": 1.18}, because="it uses a device of its host"),
+        instance("b", "n3", 2, load={"cpu": tiny}, impossible={"n2": "no shared storage"}),
+        instance("c", "n2", 2, load={"cpu": 1.18}, because="it uses a device of its host"),
+    )
+    by_load = Balance(what=("cpu",), measured=True, threshold=0, least_gain=0, cost_per_gib=0)
+    target = solved(uneven, by_load)
+    assert _least(uneven, by_load) == pytest.approx(target.after.total, abs=1e-7)
 
 
 def test_nothing_is_known_of_loads_below_zero() -> None:

@@ -11,6 +11,9 @@ from ortools.linear_solver import pywraplp
 
 from hotfoot.placement.room import Floats, Ints
 
+_NOTHING = 1e-9
+"""What the solver is not told of: GLOP takes so little for zero (preprocessor_zero_tolerance, 1e-9), and with weights
+and ranges below that it was seen to end without an answer, or not before its time was over."""
 _ROUNDING = 1e-12
 """Of all that is added up, by which the bound is lowered: float64 tells 1e-16 of a number, and sums are long."""
 
@@ -46,11 +49,15 @@ class LinearProgram:
         self._entries.append((rows, variables, weights))
 
     def bound(self, seconds: float) -> float | None:
-        """Return what the least cost is not below; None: the solver did not end well within so many seconds."""
+        """Return what the least cost is not below; None: the solver did not end well within so many seconds.
+
+        It solves a program without the smallest numbers; what is returned is true of the whole one.
+        """
         low, high, cost, least = (np.concatenate(of) for of in (self._low, self._high, self._cost, self._least))
         row, variable, weight = (np.concatenate(of) for of in zip(*self._entries, strict=True))
         solver = pywraplp.Solver.CreateSolver("GLOP")
-        x = [solver.NumVar(*limits, "") for limits in zip(low.tolist(), high.tolist(), strict=True)]
+        most = np.where(high - low < _NOTHING, low, high)
+        x = [solver.NumVar(*limits, "") for limits in zip(low.tolist(), most.tolist(), strict=True)]
         infinity = solver.infinity()
         sums = [
             solver.Constraint(one, one if equal else infinity)
@@ -58,7 +65,8 @@ class LinearProgram:
         ]
         for one, price in zip(x, cost.tolist(), strict=True):
             solver.Objective().SetCoefficient(one, price)
-        for at, of, much in zip(row.tolist(), variable.tolist(), weight.tolist(), strict=True):
+        told = np.where(np.abs(weight) < _NOTHING, 0.0, weight)
+        for at, of, much in zip(row.tolist(), variable.tolist(), told.tolist(), strict=True):
             sums[at].SetCoefficient(x[of], much)
         # Fifteen times as few steps as by the primal one, for the balance of 1,000 hosts.
         solver.SetSolverSpecificParametersAsString("use_dual_simplex:true")
