@@ -18,6 +18,7 @@ from hotfoot.lab.cluster_text import cluster_text
 from hotfoot.lab.host_files import host_files, meminfo
 from hotfoot.lab.instances import Load, domain_xml
 from hotfoot.lab.spec import Lab, Storage, Transport, check_name, parse_rate, plan_hosts, plan_instance
+from hotfoot.lab.status import InstanceState
 from hotfoot.lab.witness import WitnessStatus
 from hotfoot.readiness.cephfs_mount import line_for
 
@@ -158,11 +159,24 @@ def test_a_pattern_that_is_none_is_refused_with_those_that_are() -> None:
         Load(5, 32, "zigzag").check(128)
 
 
-def test_what_an_instance_does_to_its_memory_is_told_in_words() -> None:
+def witness_of(rate_mib: int) -> WitnessStatus:
     told = {"boot_id": "b", "uptime_s": 1, "page_writes": 0, "blocks_per_second": 5, "blocks_written": 0, "counter": 0}
     told |= {"disk_errors": 0, "disk_errno": 0, "disk": True, "area_mib": 64, "pattern": "random"}
-    assert WitnessStatus.model_validate({**told, "rate_mib": 20}).load == "rewrites 64 MiB at 20 MiB/s (random)"
-    assert WitnessStatus.model_validate({**told, "rate_mib": 0}).load == "rests"
+    return WitnessStatus.model_validate({**told, "rate_mib": rate_mib})
+
+
+def test_what_an_instance_does_to_its_memory_is_told_in_words() -> None:
+    assert witness_of(20).load == "rewrites 64 MiB at 20 MiB/s (random)"
+    assert witness_of(0).load == "rests"
+
+
+def test_the_state_of_an_instance_tells_its_load_or_that_it_does_not_answer() -> None:
+    instance = plan_instance(a_lab(), "vm1", 128)
+    busy, silent = InstanceState(instance, ("n1",), witness_of(20)), InstanceState(instance, (), None)
+    assert busy.load == "rewrites 64 MiB at 20 MiB/s (random), 0 disk blocks written"
+    assert busy.load_as_json() == {"rate_mib": 20, "area_mib": 64, "pattern": "random"}
+    assert silent.load == "does not answer"
+    assert silent.load_as_json() == {"rate_mib": None, "area_mib": None, "pattern": None}
 
 
 @given(st.integers(1, 50), st.integers(1, 50))

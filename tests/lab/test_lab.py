@@ -76,6 +76,9 @@ def test_the_load_of_an_instance_follows_what_is_asked(lab: TestLab, pattern: st
     load = ("instance", "load", "vm2", "--rate", "30", "--area", "48", "--pattern", pattern)
     assert f"vm2 rewrites 48 MiB at 30 MiB/s ({pattern})." in lab.lab(*load).out
     assert lab.verify("vm2")["pages"] == 48 * 256
+    told = next(one for one in lab.lab("status", "--json").json["instances"] if one["name"] == "vm2")
+    assert (told["rate_mib"], told["area_mib"], told["pattern"]) == (30, 48, pattern)
+    assert f"rewrites 48 MiB at 30 MiB/s ({pattern})" in lab.lab("status").out
     lab.lab("instance", "load", "vm2", "--rate", "0", "--area", "16")
     assert lab.verify("vm2")["pages"] == 16 * 256
 

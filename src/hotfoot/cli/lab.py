@@ -172,12 +172,14 @@ def status(name: NameOption = "lab", as_json: JsonOption = False) -> None:
 
     lab = store.load(name)
     if as_json:
-        from hotfoot.lab.status import host_states
+        from hotfoot.lab.status import host_states, instance_states
 
         states = host_states(lab)
         found = _lab_json(lab)
         for host in found["hosts"]:
             host |= {"state": states[host["name"]].state, "memory_bytes": states[host["name"]].memory_bytes}
+        for told, state in zip(found["instances"], instance_states(lab), strict=True):
+            told.update(state.load_as_json())
         typer.echo(json.dumps(found))
         return
     _print_instances_and_hosts(lab)
@@ -213,7 +215,13 @@ def _print_instances_and_hosts(lab: Lab) -> None:
         print_table(
             ["INSTANCE", "ADDRESS", "HOST", "MEMORY", "WITNESS"],
             [
-                [s.instance.name, s.instance.address, s.host, f"{s.instance.memory_mib} MiB", s.witness]
+                [
+                    s.instance.name,
+                    s.instance.address,
+                    " and ".join(s.hosts) or "nowhere",
+                    f"{s.instance.memory_mib} MiB",
+                    s.load,
+                ]
                 for s in instance_states(lab)
             ],
         )

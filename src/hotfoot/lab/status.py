@@ -10,6 +10,7 @@ from pathlib import Path
 from hotfoot.lab import instances, namespaces, network, witness
 from hotfoot.lab.command import LabError
 from hotfoot.lab.spec import Lab, LabHost, LabInstance
+from hotfoot.lab.witness import WitnessStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +23,22 @@ class HostState:
 
 @dataclass(frozen=True, slots=True)
 class InstanceState:
-    """An instance: the host or hosts on which it is active, and its witness in words."""
+    """An instance: the hosts on which it is active, and what its witness says; None: it does not answer."""
 
     instance: LabInstance
-    host: str
-    witness: str
+    hosts: tuple[str, ...]
+    witness: WitnessStatus | None
+
+    @property
+    def load(self) -> str:
+        """What it does, in words."""
+        if self.witness is None:
+            return "does not answer"
+        return f"{self.witness.load}, {self.witness.blocks_written} disk blocks written"
+
+    def load_as_json(self) -> dict[str, object]:
+        """Return ``rate_mib``, ``area_mib`` and ``pattern``, each None where it does not answer."""
+        return {key: getattr(self.witness, key, None) for key in ("rate_mib", "area_mib", "pattern")}
 
 
 def host_states(lab: Lab) -> dict[str, HostState]:
@@ -58,12 +70,11 @@ def instance_states(lab: Lab) -> list[InstanceState]:
     places = instances.hosts_of(lab)
 
     def look(instance: LabInstance) -> InstanceState:
-        host = " and ".join(places.get(str(instance.uuid), [])) or "nowhere"
+        hosts = tuple(places.get(str(instance.uuid), []))
         try:
-            now = witness.ask(instance.address, "stat", 2)
+            return InstanceState(instance, hosts, witness.ask(instance.address, "stat", 2))
         except LabError:
-            return InstanceState(instance, host, "does not answer")
-        return InstanceState(instance, host, f"{now.load}, {now.blocks_written} disk blocks written")
+            return InstanceState(instance, hosts, None)
 
     with ThreadPoolExecutor() as pool:
         return list(pool.map(look, lab.instances))
