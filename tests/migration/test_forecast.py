@@ -125,6 +125,14 @@ def test_what_does_not_converge_is_told_in_numbers() -> None:
     )
 
 
+def test_of_what_may_converge_all_the_same_it_is_told_that_it_is_near_the_limit() -> None:
+    slow, fast = (DirtyCurve(rate * MIB, ceiling_bytes=120 * MIB) for rate in (24.0, 26.0))
+    near = forecast(of(0, dirty=DirtyCurves(slow, fast, fast)))
+    assert near.verdict is Convergence.NEVER
+    assert "It is near the limit: it may be that it converges. A downtime limit of" in near.reason
+    assert "near the limit" not in forecast(of(0, dirty=DirtyCurves(fast, fast, fast))).reason
+
+
 def test_the_help_that_it_names_is_enough_and_not_more_than_that() -> None:
     curve, pace = DirtyCurve(60 * MIB, ceiling_bytes=120 * MIB), Pace(25 * MIB, 300)
     need = limit_needed_ms(180 * MIB, curve, pace)

@@ -143,7 +143,9 @@ def forecast(measured: Measured) -> Forecast:
     by_itself = walk(expected.memory, expected.dirty, pace)
     if not by_itself.ended:
         why = _why_never(expected, pace, by_itself)
-        never = Forecast(verdict=Convergence.NEVER, reason=f"{why} {_would_help(expected, pace)}")
+        low = _case(measured, "low")
+        near = " It is near the limit: it may be that it converges." if _ends(low, limit_ms) else ""
+        never = Forecast(verdict=Convergence.NEVER, reason=f"{why}{near} {_would_help(expected, pace)}")
         return _helped(measured, expected, why) or never
     sends = f"{human_rate(expected.throughput)} can be sent"
     reason = f"The guest dirties {human_rate(expected.dirty.rate_bytes_per_s)}, and {sends}."
@@ -151,7 +153,7 @@ def forecast(measured: Measured) -> Forecast:
     if slowed.throttle_percent:  # by its own rule, which does not ask whether it is needed
         reason += f" QEMU slows the vCPUs down, by up to {slowed.throttle_percent} %."
         return _told(measured, Convergence.HELPED, reason, limit_ms)
-    if not walk(high.memory, high.dirty, high.pace(limit_ms)).ended:
+    if not _ends(high, limit_ms):
         reason += " It is near the limit: it may be that it does not converge."
     return _told(measured, Convergence.ITSELF, reason, limit_ms)
 
@@ -215,6 +217,10 @@ def _case(measured: Measured, which: str) -> _Case:
         setup_ms=getattr(measured.setup_ms, which),
         switch_ms=getattr(measured.switch_ms, which),
     )
+
+
+def _ends(case: _Case, downtime_limit_ms: float) -> bool:
+    return walk(case.memory, case.dirty, case.pace(downtime_limit_ms)).ended
 
 
 def _told(measured: Measured, verdict: Convergence, reason: str, downtime_limit_ms: float) -> Forecast:
