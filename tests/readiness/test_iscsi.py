@@ -103,6 +103,15 @@ def test_a_lun_that_the_destination_does_not_see() -> None:
     assert LUN in finding.evidence
 
 
+def test_a_lun_is_known_by_its_path_too() -> None:
+    path = f"/dev/disk/by-path/ip-10.0.0.9:3260-iscsi-{TARGET}-lun-1"
+    own = (BlockDeviceFact(name="sda", wwid=f"naa.{LUN}", paths=(path,)),)
+    one, two = seeing("n1", disk=block(path), block_devices=own), seeing("n2", luns=())
+    (finding,) = judged(one, two)
+    assert (finding.code, finding.host, finding.peer) == ("iscsi.lun-missing", "n1", "n2")
+    assert judged(one, seeing("n2")) == []
+
+
 def test_a_name_that_may_mean_another_disk() -> None:
     (finding,) = judged(seeing("n1", disk=block("/dev/sda")), seeing("n2"))
     assert (finding.code, finding.severity) == ("iscsi.unstable-name", Severity.DANGEROUS)

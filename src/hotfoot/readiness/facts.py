@@ -287,6 +287,8 @@ class BlockDeviceFact(_Fact):
     wwid: str = ""
     size_bytes: int = 0
     transport: str = ""
+    paths: tuple[str, ...] = ()
+    """Its names below /dev/disk/by-path, whole."""
 
 
 class StorageFact(_Fact):

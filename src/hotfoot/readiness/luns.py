@@ -39,7 +39,8 @@ def lun_of(host: HostFacts, device: str) -> str:
     if named or host.storage is None:
         return named
     name = device.rsplit("/", 1)[-1]
-    return next((wwid(each.wwid) for each in host.storage.block_devices if each.name == name), "")
+    devices = host.storage.block_devices
+    return next((wwid(each.wwid) for each in devices if each.name == name or device in each.paths), "")
 
 
 def luns(host: HostFacts) -> frozenset[str]:

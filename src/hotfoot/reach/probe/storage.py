@@ -141,9 +141,17 @@ def _initiator() -> str:
     return between("\n" + text_of("/etc/iscsi/initiatorname.iscsi") + "\n", "\nInitiatorName=", "\n").strip()
 
 
+def _paths() -> "dict[str, list[str]]":
+    """Return the names below /dev/disk/by-path by the device that each means."""
+    found = {}  # type: dict[str, list[str]]
+    for link in matching("/dev/disk/by-path/*"):
+        found.setdefault(os.path.basename(os.path.realpath(link)), []).append(link)
+    return found
+
+
 def block_devices() -> "list[dict[str, Any]]":
     """Return disks, LUNs and multipath devices, from /sys alone."""
-    found = []
+    found, paths = [], _paths()
     for path in matching("/sys/block/*"):
         name = os.path.basename(path)
         size_bytes = 512 * int(word_of(path + "/size") or 0)
@@ -156,7 +164,8 @@ def block_devices() -> "list[dict[str, Any]]":
         real = os.path.realpath(path)
         kinds = (("/session", "iscsi"), ("/rport-", "fc"), ("/nvme", "nvme"), ("/virtio", "virtio"), ("/ata", "ata"))
         transport = "multipath" if multipath else next((kind for part, kind in kinds if part in real), "")
-        found.append({"name": name, "wwid": wwid, "size_bytes": size_bytes, "transport": transport})
+        own = {"name": name, "wwid": wwid, "size_bytes": size_bytes, "transport": transport}  # type: dict[str, Any]
+        found.append(dict(own, paths=paths.get(name, [])))
     return found
 
 
