@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from hotfoot.reach.probe import storage
 from hotfoot.reach.probe.frame import Apart, Failed
 from hotfoot.reach.probe.script import probe_script
 from hotfoot.readiness.facts import HostFacts
@@ -177,6 +178,23 @@ def test_a_program_that_is_broken_costs_its_own_section_only(tmp_path: Path) -> 
     assert facts.files["/etc/passwd"].exists
     assert facts.os is not None
     assert facts.elapsed_s < 40
+
+
+def test_records_of_iscsi_targets_say_whether_they_are_logged_in_to_at_boot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place, startup in {
+        "iqn.2020-01.org.example:one/10.0.0.9,3260,1/default": "manual",
+        "iqn.2020-01.org.example:one/10.0.1.9,3260,1/default": "automatic",
+        "IQN.2020-01.org.example:two/10.0.0.9,3260": "manual",
+    }.items():
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text(
+            f"# BEGIN RECORD 2.1.11\nnode.name = x\nnode.startup = {startup}\nnode.tpgt = 1\n"
+        )
+    monkeypatch.setattr(storage, "_ISCSI_RECORDS", (str(tmp_path), str(tmp_path / "missing")))
+    found = storage._records()
+    assert found == {"iqn.2020-01.org.example:one": "automatic", "iqn.2020-01.org.example:two": "manual"}
 
 
 def test_a_storage_path_that_is_an_ordinary_folder(tmp_path: Path) -> None:

@@ -91,6 +91,23 @@ def test_the_client() -> None:
     assert [change.step for change in finding.changes] == [SetUnit(unit="open-iscsi.service", enabled=True)]
 
 
+def test_a_login_that_no_boot_would_bring_back() -> None:
+    assert judged(seeing("n1", iscsi_records={TARGET: "automatic"})) == []
+    assert judged(seeing("n1", iscsi_records=None)) == []  # facts of before it was asked for
+    (finding,) = judged(seeing("n1", iscsi_records={TARGET: "manual"}))
+    assert (finding.code, finding.severity) == ("iscsi.login-by-hand", Severity.DANGEROUS)
+    made, changed = (change.step for change in finding.changes)
+    assert isinstance(made, Command)
+    assert isinstance(changed, Command)
+    assert made.undo[-1] == "delete"
+    assert changed.argv[-3:] == ("node.startup", "-v", "automatic")
+    assert changed.undo[-3:] == ("node.startup", "-v", "manual")
+    (finding,) = judged(seeing("n1", iscsi_records={}))
+    assert len(finding.changes) == 1
+    (finding,) = judged(seeing("n1", iscsi_sessions=(), iscsi_records={TARGET: "manual"}))
+    assert (finding.code, len(finding.changes)) == ("iscsi.not-logged-in", 3)
+
+
 def test_two_hosts_of_one_name() -> None:
     same: Any = {"iscsi_initiator": "iqn.1993-08.org.debian:01:clone"}
     (finding,) = judged(seeing("n1", **same), seeing("n2"), seeing("n3", **same))

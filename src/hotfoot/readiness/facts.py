@@ -312,6 +312,9 @@ class StorageFact(_Fact):
     iscsi_sessions: tuple[str, ...] = ()
     """Target names that this host is logged in to."""
     iscsi_initiator: str = ""
+    iscsi_records: dict[str, str] | None = None
+    """Targets that the host's client knows, and ``automatic`` where any record of one is logged in to at boot; else
+    ``manual``. None where it was not asked for."""
     block_devices: tuple[BlockDeviceFact, ...] = ()
     ceph_health: str = ""
 

@@ -87,16 +87,13 @@ def _client(host: HostFacts) -> Iterator[Finding]:
 
 
 def _login(iscsi: Iscsi, host: HostFacts) -> Iterator[Finding]:
-    if host.storage is None or iscsi.target in {name.lower() for name in host.storage.iscsi_sessions}:
+    if host.storage is None:
         return
-    node = ("iscsiadm", "-m", "node", "-T", iscsi.target, "-p", iscsi.portal)
+    if iscsi.target in {name.lower() for name in host.storage.iscsi_sessions}:
+        yield from _next_boot(iscsi, host)
+        return
+    node = _node(iscsi)
     script = 'iscsiadm -m session 2>/dev/null | grep -qiF -- " $1 "'
-    known = Command(
-        title=f"make {iscsi.target} known, to be logged in to at boot",
-        argv=("sh", "-c", _MAKE_KNOWN, "sh", iscsi.target, *node),
-        done_if=node,
-        undo=(*node, "--op", "delete"),
-    )
     login = Command(
         title=f"log in to {iscsi.target}",
         argv=(*node, "--login"),
@@ -113,7 +110,57 @@ def _login(iscsi: Iscsi, host: HostFacts) -> Iterator[Finding]:
         why="It does not see the LUNs of that target, so that instances with disks there cannot arrive.",
         remedy=f"On {host.host}: iscsiadm -m discovery -t sendtargets -p {iscsi.portal}, then iscsiadm -m node -T "
         f"{iscsi.target} -p {iscsi.portal} --login. The target must let in {host.storage.iscsi_initiator or 'it'}.",
-        changes=tuple(Change(host=host.host, phase=Phase.STORAGE, step=step) for step in (known, login)),
+        changes=tuple(
+            Change(host=host.host, phase=Phase.STORAGE, step=step) for step in (*_known_at_boot(iscsi, host), login)
+        ),
+    )
+
+
+def _node(iscsi: Iscsi) -> tuple[str, ...]:
+    return ("iscsiadm", "-m", "node", "-T", iscsi.target, "-p", iscsi.portal)
+
+
+def _known_at_boot(iscsi: Iscsi, host: HostFacts) -> tuple[Command, ...]:
+    """Return what makes a record of the target that is logged in to at boot, from none or from one that is not."""
+    node, startup = _node(iscsi), ("--op", "update", "-n", "node.startup", "-v")
+    made = Command(
+        title=f"make {iscsi.target} known, to be logged in to at boot",
+        argv=("sh", "-c", _MAKE_KNOWN, "sh", iscsi.target, *node),
+        done_if=node,
+        undo=(*node, "--op", "delete"),
+    )
+    if _records(host).get(iscsi.target) != "manual":
+        return (made,)
+    changed = Command(
+        title=f"have {iscsi.target} logged in to at boot",
+        argv=(*node, *startup, "automatic"),
+        done_if=("sh", "-c", '"$@" | grep -qx "node.startup = automatic"', "sh", *node),
+        undo=(*node, *startup, "manual"),
+    )
+    return (made, changed)
+
+
+def _records(host: HostFacts) -> dict[str, str]:
+    return (host.storage.iscsi_records if host.storage else None) or {}
+
+
+def _next_boot(iscsi: Iscsi, host: HostFacts) -> Iterator[Finding]:
+    """A session that is there now, and will not be after a reboot."""
+    if host.storage is None or host.storage.iscsi_records is None:
+        return
+    startup = _records(host).get(iscsi.target)
+    if startup == "automatic":
+        return
+    yield Finding(
+        code="iscsi.login-by-hand",
+        severity=Severity.DANGEROUS,
+        host=host.host,
+        what=f"{host.host} is logged in to {iscsi.target} now, and will not be after a reboot.",
+        evidence=f"No record of {iscsi.target} is logged in to at boot"
+        + (": node.startup is manual." if startup else ": it has no record."),
+        why="After a reboot its instances would not find their disks.",
+        remedy=f"On {host.host}: {' '.join(_node(iscsi))} --op update -n node.startup -v automatic.",
+        changes=tuple(Change(host=host.host, phase=Phase.STORAGE, step=step) for step in _known_at_boot(iscsi, host)),
     )
 
 

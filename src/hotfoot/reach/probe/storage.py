@@ -29,6 +29,7 @@ _MOST_ENTRIES = 100000
 _NEW_MOUNTS = 0x00020000
 _PRIVATE_TREE = (1 << 18) | 0x4000
 _DETACH = 2
+_ISCSI_RECORDS = ("/etc/iscsi/nodes", "/var/lib/iscsi/nodes")
 _LIBVIRT_XATTR = "trusted.libvirt.security.dac"
 
 
@@ -115,6 +116,7 @@ def storage(
         "cephfs_in_kernel": _cephfs_in_kernel(),
         "iscsi_sessions": sorted(map(word_of, matching("/sys/class/iscsi_session/*/targetname"))),
         "iscsi_initiator": _initiator(),
+        "iscsi_records": _records(),
         "block_devices": block_devices(),
     }  # type: dict[str, Any]
     parts = (
@@ -139,6 +141,20 @@ def _cephfs_in_kernel() -> bool:
 
 def _initiator() -> str:
     return between("\n" + text_of("/etc/iscsi/initiatorname.iscsi") + "\n", "\nInitiatorName=", "\n").strip()
+
+
+def _records() -> "dict[str, str]":
+    """Return the targets that open-iscsi keeps records of, and whether one is to be logged in to at boot."""
+    found = {}  # type: dict[str, str]
+    for top in _ISCSI_RECORDS:
+        # A record is TARGET/PORTAL where no portal group is known, else TARGET/PORTAL/INTERFACE.
+        for record in matching(top + "/*/*") + matching(top + "/*/*/*"):
+            startup = between("\n" + text_of(record), "\nnode.startup =", "\n").strip()
+            if startup:
+                target = record[len(top) + 1 :].partition("/")[0].lower()
+                automatic = startup == "automatic" or found.get(target) == "automatic"
+                found[target] = "automatic" if automatic else "manual"
+    return found
 
 
 def _paths() -> "dict[str, list[str]]":
