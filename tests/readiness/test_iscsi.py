@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 from typing import Any
 
 import pytest
@@ -37,6 +38,10 @@ def seeing(name: str, *, luns: tuple[str, ...] = (LUN,), disk: str = "", unit: U
     domains = {"web1": xml} if disk else {}
     libvirt = LibvirtFact(answers=True, domains=domains, running=tuple(domains))
     return one.model_copy(update={"libvirt": libvirt, "qemu": QemuFact(drivers=("nfs",))})
+
+
+def node_words() -> tuple[str, ...]:
+    return ("node", "-T", TARGET, "-p", "10.0.0.9:3260")
 
 
 def block(device: str) -> str:
@@ -80,7 +85,19 @@ def test_a_host_that_is_not_logged_in() -> None:
     assert isinstance(known, Command)
     assert isinstance(login, Command)
     assert login.argv[-5:] == ("-T", TARGET, "-p", "10.0.0.9:3260", "--login")
-    assert (known.undo[-1], login.undo[-1]) == ("delete", "--logout")
+    assert known.undo[-1] == "delete"
+    assert login.undo[-5:] == node_words()
+
+
+def test_leaving_a_target_looks_for_users_of_its_disks_and_then_logs_out() -> None:
+    (finding,) = judged(seeing("n1", iscsi_sessions=()))
+    login = finding.changes[-1].step
+    assert isinstance(login, Command)
+    # Where there is no session, nobody uses one: what is left is the logout, here with a program that only tells.
+    *script, _ = login.undo[: login.undo.index("iscsiadm") + 1]
+    said = subprocess.run([*script, "echo", *login.undo[-4:]], capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stderr) == (0, "")
+    assert said.stdout.strip() == f"-T {TARGET} -p 10.0.0.9:3260 --logout"
 
 
 def test_the_client() -> None:

@@ -41,6 +41,32 @@ done
 """
 
 
+# What is open would be torn from under instances: open-iscsi itself looks at mounts at most.
+_LEAVE = """
+set -eu
+target=$1
+shift
+for session in /sys/class/iscsi_session/*; do
+    [ -e "$session" ] || continue
+    [ "$(tr '[:upper:]' '[:lower:]' < "$session/targetname")" = "$target" ] || continue
+    for file in $(find "$session/device/" -path '*/block/*' -name dev); do
+        device=$(cat "$file")
+        if ls "${file%/dev}/holders/" 2>/dev/null | grep -q . || grep -q "^[0-9]* [0-9]* $device " /proc/self/mountinfo
+        then echo "disks of $target are in use; take them out of use first" >&2; exit 1; fi
+        number=$(printf '%x:%x' "${device%:*}" "${device#*:}")
+        for open in $(find -L /proc/[0-9]*/fd -maxdepth 1 -type b 2>/dev/null); do
+            [ "$(stat -Lc %t:%T "$open" 2>/dev/null)" = "$number" ] || continue
+            process=${open%/fd/*}
+            user=$(tr '\\0' '\\n' < "$process/cmdline" | sed -n 's/^guest=\\([^,]*\\).*/instance \\1/p')
+            echo "${user:-$(cat "$process/comm")} has a disk of $target open; move it away first" >&2
+            exit 1
+        done
+    done
+done
+exec "$@" --logout
+"""
+
+
 def judge(cluster: Cluster, facts: Facts) -> Iterable[Finding]:
     """Return what keeps hosts from seeing the same LUNs, or QEMU from opening them."""
     targets = [each for each in cluster.iscsi if each.initiator == "host"]
@@ -98,7 +124,7 @@ def _login(iscsi: Iscsi, host: HostFacts) -> Iterator[Finding]:
         title=f"log in to {iscsi.target}",
         argv=(*node, "--login"),
         done_if=("sh", "-c", script, "sh", iscsi.target),
-        undo=(*node, "--logout"),
+        undo=("sh", "-c", _LEAVE, "sh", iscsi.target, *node),
         patience_s=10,
     )
     yield Finding(
