@@ -81,6 +81,7 @@ def test_secrets_are_marked(line: str) -> None:
         "connection_uri = qemu+tcp://%s:16509/system",
         "key_file = /etc/pki/libvirt/private/serverkey.pem",
         "password_file = /etc/secrets",
+        "mon1:/nova /mnt ceph name=nova,secretfile=/etc/ceph/nova.secret,_netdev 0 0",
         "PasswordAuthentication no",
         "PasswordAuthentication=no",
         "passwd:         files systemd",

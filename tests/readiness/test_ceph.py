@@ -291,6 +291,17 @@ def test_a_key_in_fstab(keyring: bool) -> None:
         assert with_files(findings, one)[0].text("/etc/fstab") == f"mon1:/nova {PATH} ceph name=nova,_netdev 0 0\n"
 
 
+@pytest.mark.parametrize(("mode", "open_to_all"), [(0o644, True), (0o600, False), (0o640, False)])
+def test_a_file_with_the_key_that_everybody_may_read(mode: int, open_to_all: bool) -> None:
+    secret = "/etc/ceph/nova.secret"
+    one = on_cephfs(line=f"mon1:/nova {PATH} ceph name=nova,secretfile={secret},_netdev 0 0")
+    one = one.model_copy(update={"paths": {**one.paths, secret: PathFact(path=secret, exists=True, mode=mode)}})
+    findings = found(cephfs.TOPIC, CEPHFS, one)
+    assert codes(findings) == (["secret-file-open n1"] if open_to_all else [])
+    steps = [change.step for each in findings for change in each.changes]
+    assert steps == ([SetMode(path=secret, mode=0o600)] if open_to_all else [])
+
+
 FSID = "0b3c7d4e-98c5-4c7e-9a55-2f6e0c6a0f02"
 OWN_KEY = "/etc/ceph/ceph.client.compute.keyring"
 QEMU_CONF = "/etc/libvirt/qemu.conf"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from hotfoot.cluster import Cluster, Storage
 from hotfoot.readiness import ceph_client, cephfs_mount, fstab
-from hotfoot.readiness.change import Change, EditFile, Install, Phase
+from hotfoot.readiness.change import Change, EditFile, Install, Phase, SetMode
 from hotfoot.readiness.daemons import QEMU_CONF, daemons_of
 from hotfoot.readiness.edit import SetKey
 from hotfoot.readiness.facts import Facts, HostFacts, MountFact
@@ -23,6 +23,8 @@ from hotfoot.readiness.mounting import boot_entry, changes_to_mount, shared_moun
 from hotfoot.readiness.storage_owner import runs_nova
 
 FUSE_PACKAGE = "ceph-fuse"
+SECRET_FILES = "/etc/ceph/*secret*"
+"""Where mount.ceph's option secretfile usually points; other places are not looked at."""
 _KEY = "shared_filesystems"
 _KNOWS_IT = 11
 """Major version of libvirt from which on the key is known; older ones, where their own qemu.conf explains it."""
@@ -39,6 +41,7 @@ def judge(cluster: Cluster, facts: Facts) -> Iterable[Finding]:
             yield from _key(storage, host)
             yield from _fuse(storage, host, facts)
             yield from _secret(storage, host)
+            yield from _secret_file(storage, host)
 
 
 def _common(cluster: Cluster, declared: list[Storage], facts: Facts) -> Iterator[Finding]:
@@ -210,12 +213,30 @@ def _secret(storage: Storage, host: HostFacts) -> Iterator[Finding]:
     )
 
 
+def _secret_file(storage: Storage, host: HostFacts) -> Iterator[Finding]:
+    entry = boot_entry(host, storage)
+    path = entry.option("secretfile") if entry is not None else None
+    fact = host.paths.get(path) if path else None
+    if path is None or fact is None or not fact.exists or not fact.mode & 0o007:
+        return
+    yield Finding(
+        code="cephfs.secret-file-open",
+        severity=Severity.DANGEROUS,
+        host=host.host,
+        what=f"Everybody on {host.host} may read the Ceph key {path}.",
+        evidence=f"Mode {fact.mode:04o}, owner {host.owner_of(fact.uid, fact.gid)}; {storage.path} is mounted with it.",
+        why="Whoever has the key may read and change every file there, instances' disks among them.",
+        remedy=f"chmod 0600 {path} on {host.host}; root alone mounts.",
+        changes=(Change(host=host.host, phase=Phase.STORAGE, step=SetMode(path=path, mode=0o600)),),
+    )
+
+
 TOPIC = Topic(
     name="cephfs",
     title="CephFS",
     judge=judge,
     files=(*fstab.FILES, ceph_client.CONF, QEMU_CONF),
-    paths=(ceph_client.KEYRINGS,),
+    paths=(ceph_client.KEYRINGS, SECRET_FILES),
     packages=(ceph_client.PACKAGE, FUSE_PACKAGE),
     sections=("storage", "libvirt"),
 )

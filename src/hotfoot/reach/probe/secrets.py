@@ -7,9 +7,9 @@ marks from the real file to put the values back. Marks rather too much than too 
 import re
 
 _WORD = r"[A-Za-z0-9_.-]"
-# Keys whose value is a secret; what only names its place or number (password_file, secret_uuid) is none.
+# Keys whose value is a secret; what only names its place or number (password_file, secretfile, secret_uuid) is none.
 _KEY = (
-    rf"(?:{_WORD}*(?:password|passphrase|secret){_WORD}*(?<!uuid)(?<!_file)(?<!_path)(?<!_dir)"
+    rf"(?:{_WORD}*(?:password|passphrase|secret){_WORD}*(?<!uuid)(?<!_file)(?<!secretfile)(?<!_path)(?<!_dir)"
     rf"|{_WORD}*(?:_key|hmac_keys|token|token_id|_pass|_passwd)"
     r"|passwd(?=[\"']?[ \t]*=)|pass|key|secretkey"  # not the "passwd:" of nsswitch.conf
     r"|transport_url|(?:slave_|sql_)?connection)"
