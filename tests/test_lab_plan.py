@@ -99,7 +99,10 @@ def test_a_lab_with_cephfs_tells_what_to_mount_as_whom_and_where_the_key_is(tmp_
     assert storage.monitors == (ceph.address(lab),)
     # What a ready lab's hosts have in fstab is what would be planned for them.
     planned = line_for(storage.path, storage.source or "", None, by_fuse=True)
-    assert planned == f"{ceph.file_system_entry()} 0 0"
+    assert planned == f"{ceph.file_system_entry(lab)} 0 0"
+    of_machines = lab.model_copy(update={"vm_accelerator": "tcg"})
+    planned = line_for(storage.path, storage.source or "", None, by_fuse=False)
+    assert planned == f"{ceph.file_system_entry(of_machines)} 0 0"
 
 
 def test_a_host_has_its_own_identity_and_keeps_its_keys_to_itself() -> None:

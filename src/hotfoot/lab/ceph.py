@@ -109,12 +109,20 @@ def cluster_lines(lab: Lab) -> list[str]:
 
 def storage_words(lab: Lab) -> str:
     """Return what the lab's cluster file says of the file system beside its path and type."""
-    source = f"{MOUNTER}@{fsid(lab)}.{FILE_SYSTEM}=/{FILE_SYSTEM}"
-    return f"source: '{source}',\n     keyring: {MOUNTER_KEYRING}, monitors: [{address(lab)}]"
+    return f"source: '{_source(lab)}',\n     keyring: {MOUNTER_KEYRING}, monitors: [{address(lab)}]"
 
 
-def file_system_entry() -> str:
-    """Return the first four fields of the line in /etc/fstab that mounts the file system on a host, by ceph-fuse."""
+def _source(lab: Lab) -> str:
+    return f"{MOUNTER}@{fsid(lab)}.{FILE_SYSTEM}=/{FILE_SYSTEM}"
+
+
+def file_system_entry(lab: Lab) -> str:
+    """Return the first four fields of the line in /etc/fstab that mounts the file system on a host.
+
+    By ceph-fuse where hosts share this machine's kernel, by their own kernel where they are virtual machines.
+    """
+    if lab.vm_accelerator:
+        return f"{_source(lab)} {INSTANCES_PATH} ceph noatime,_netdev,nofail"
     options = f"ceph.id={MOUNTER},ceph.client_fs={FILE_SYSTEM},ceph.client_mountpoint=/{FILE_SYSTEM},_netdev,nofail"
     return f"none {INSTANCES_PATH} fuse.ceph {options}"
 
@@ -122,9 +130,11 @@ def file_system_entry() -> str:
 def join_file_system(lab: Lab, host: LabHost) -> None:
     """Make a running host ready to mount the file system, as ``hotfoot prepare`` would.
 
-    libvirt is told that what lies there is shared: it does not know ceph-fuse.
+    libvirt is told that what lies there is shared, unless the kernel mounts it: it does not know ceph-fuse.
     """
     _give_key(lab, host, MOUNTER_KEYRING, "0600")
+    if lab.vm_accelerator:
+        return
     told = f'shared_filesystems = [ "{INSTANCES_PATH}" ]'
     script = 'grep -qxF "$1" "$2" || echo "$1" >> "$2"; systemctl try-restart libvirtd'
     run([*host_argv(lab, host), "sh", "-c", script, "sh", told, "/etc/libvirt/qemu.conf"])

@@ -16,6 +16,8 @@ from hotfoot.lab.image import SUITE, Image
 from hotfoot.lab.spec import Firewall, Storage
 
 Packages = tuple[str, ...]
+_WITHOUT_KERNEL: dict[Storage, Packages] = {"cephfs": ("ceph-fuse",)}
+_BY_KERNEL: dict[Storage, Packages] = {"cephfs": ("ceph-common",)}
 _FORMAT = "2"
 # apt is this machine's, as mmdebstrap has set it up for the suite; what is there already, the root's dpkg tells.
 _DOWNLOAD = (
@@ -42,9 +44,14 @@ rm -f ./*.wants/ufw.service ./*.wants/firewalld.service ./dbus-org.fedoraproject
 """
 
 
-def packages_of(storage: Storage, firewall: Firewall) -> Packages:
-    """Return what hosts have besides, for a storage and a firewall."""
-    return (*(("ceph-fuse",) if storage == "cephfs" else ()), *((firewall,) if firewall != "none" else ()))
+def packages_of(storage: Storage, firewall: Firewall, *, vm: bool = False) -> Packages:
+    """Return what hosts have besides, for a storage and a firewall; with ``vm`` their own kernel reaches the storage.
+
+    >>> packages_of("cephfs", "none"), packages_of("cephfs", "none", vm=True), packages_of("nfs", "ufw")
+    (('ceph-fuse',), ('ceph-common',), ('ufw',))
+    """
+    of_storage = _BY_KERNEL if vm else _WITHOUT_KERNEL
+    return (*of_storage.get(storage, ()), *((firewall,) if firewall != "none" else ()))
 
 
 def ensure(picture: Image, packages: Packages, say: Callable[[str], None]) -> None:
@@ -65,6 +72,11 @@ def cached(picture: Image, packages: Packages) -> Path | None:
         names = " and ".join(packages)
         raise LabError(f"The lab's {names} is gone from the cache; `hotfoot lab down` and `lab up` make it anew.")
     return kept.folder / "layer"
+
+
+def name_of(picture: Image, packages: Packages) -> str:
+    """Return the name of the layer's folder, there or not, which is another for all that differs; empty without one."""
+    return _kept(picture, packages).folder.name if packages else ""
 
 
 def _kept(picture: Image, packages: Packages) -> Kept:

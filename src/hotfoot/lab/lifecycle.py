@@ -109,16 +109,16 @@ def up(
         )
     openstack_cloud.refuse(openstack, fake_hosts, storage_kind, other=bare or vm or cpu_differs)
     closed.refuse(firewall, other=openstack or vm)
-    machines = [*vm_host.obstacles(name, host_count), storage.machines_obstacle(storage_kind)] if vm else []
-    own_kind = machines or [storage.obstacle(storage_kind)]
+    own_kind = vm_host.obstacles(name, host_count) if vm else [storage.obstacle(storage_kind)]
     for obstacle in (*machine.obstacles(), *own_kind):
         if obstacle:
             raise LabError(f"This machine cannot run the lab: {obstacle}.", ExitStatus.REFUSED)
     picture = image.ensure(say)
-    virtual = vm_image.ensure(picture, say) if vm else None
+    packages = host_layer.packages_of(storage_kind, firewall, vm=vm)
+    host_layer.ensure(picture, packages, say)
+    virtual = vm_image.ensure(picture, packages, say) if vm else None
     if openstack:
         openstack_image.ensure(say)
-    host_layer.ensure(picture, host_layer.packages_of(storage_kind, firewall), say)
     with store.lock(f"up-{name}"):
         _refuse_if_running(name)
         down(name)
@@ -258,7 +258,7 @@ def _boot(lab: Lab, host: LabHost, picture: image.Image) -> LabHost:
 def _boot_again(lab: Lab, host: LabHost, picture: image.Image) -> LabHost:
     if lab.vm_accelerator is None:
         return _boot(lab, host, picture)
-    virtual = vm_image.cached(picture)
+    virtual = vm_image.cached(picture, host_layer.packages_of(lab.storage, lab.firewall, vm=True))
     if virtual is None:
         raise LabError(_NO_IMAGE)
     pid = vm_host.start(lab, host, virtual, vm_state.folder(virtual, lab, host))

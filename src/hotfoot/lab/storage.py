@@ -34,11 +34,6 @@ def obstacle(storage: Storage) -> str | None:
     return None
 
 
-def machines_obstacle(storage: Storage) -> str | None:
-    """Return why hosts that are virtual machines cannot have that storage, None if they can."""
-    return "virtual machines have no ceph-fuse; leave out --hosts vm" if storage == "cephfs" else None
-
-
 def default_storage() -> Storage:
     """Return kernel NFS where the kernel has it, GlusterFS where it has FUSE alone, none without either."""
     return next((kind for kind in ("nfs", "glusterfs") if obstacle(kind) is None), "none")
@@ -75,7 +70,7 @@ def prepare(lab: Lab) -> None:
     elif lab.storage == "cephfs":
         for host in lab.hosts:
             ceph.join_file_system(lab, host)
-        entry = ceph.file_system_entry()
+        entry = ceph.file_system_entry(lab)
     else:
         for host in lab.hosts:
             _on(lab, host, "chown", "libvirt-qemu:kvm", INSTANCES_PATH)

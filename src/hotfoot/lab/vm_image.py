@@ -1,7 +1,8 @@
 """The cached image of hosts that are whole virtual machines: a disk, a kernel, an initramfs and a key to log in.
 
-Made from the root file system that hosts in namespaces share, with the kernel's modules and what only a machine of
-its own needs. The states of booted hosts that are kept with it lie in ``states`` (see ``vm_state``).
+Made from the root file system that hosts in namespaces share, for some storages with a layer of packages above it,
+with the kernel's modules and what only a machine of its own needs. The states of booted hosts that are kept with it
+lie in ``states`` (see ``vm_state``).
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from hotfoot.lab import cache
+from hotfoot.lab import cache, host_layer
 from hotfoot.lab.cache import Kept, built_once, version_of
 from hotfoot.lab.command import run
 from hotfoot.lab.host_files import File
+from hotfoot.lab.host_layer import Packages
 from hotfoot.lab.image import KERNEL_PACKAGE, SUITE, Image
 from hotfoot.lab.trust import ssh_key
 from hotfoot.reach.certificates import KeyPair
@@ -74,6 +76,10 @@ class VmImage:
         """The SSH host key until a lab's own is in place, under ``IMAGE_NAME``."""
         return self.folder / "known_hosts"
 
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the lock under which the image and the states in it are made."""
+        return cache.lock(self.folder.name.rpartition("-")[0])
+
     def program(self, name: str) -> list[str]:
         """Return the words that run a program of the image's root on this machine, with that root's libraries."""
         root = self.picture.root
@@ -85,34 +91,31 @@ class VmImage:
         ]
 
 
-def cached(picture: Image) -> VmImage | None:
-    """Return the image of today's recipe if it is there."""
-    kept = _kept(picture)
+def cached(picture: Image, packages: Packages) -> VmImage | None:
+    """Return the image of today's recipe, with packages besides, if it is there."""
+    kept = _kept(picture, packages)
     return VmImage(kept.folder, picture) if kept.is_there else None
 
 
-def ensure(picture: Image, say: Callable[[str], None]) -> VmImage:
+def ensure(picture: Image, packages: Packages, say: Callable[[str], None]) -> VmImage:
     """Return the image, building it first where it is not cached; two callers at once build it once.
 
-    Raises LabError with the reason if it cannot be built.
+    The layer with the ``packages`` must have been built. Raises LabError with the reason if it cannot be built.
     """
-    return VmImage(built_once(_kept(picture), lambda work: _build(picture, work), say), picture)
-
-
-def lock() -> AbstractContextManager[None]:
-    """Hold the lock under which the image and the states in it are made."""
-    return cache.lock(_NAME)
+    kept = _kept(picture, packages)
+    return VmImage(built_once(kept, lambda work: _build(picture, packages, work), say), picture)
 
 
 def _script() -> str:
     return (files("hotfoot.lab") / "host" / "vm_image.sh").read_text()
 
 
-def _kept(picture: Image) -> Kept:
-    recipe = [_FORMAT, picture.folder.name, KERNEL_PACKAGE, *_BOOT_MODULES, _script(), _INIT]
+def _kept(picture: Image, packages: Packages) -> Kept:
+    layer = host_layer.name_of(picture, packages)
+    recipe = [_FORMAT, picture.folder.name, layer, KERNEL_PACKAGE, *_BOOT_MODULES, _script(), _INIT]
     recipe += [f"{path} {file}" for path, file in _image_files(KeyPair("", ""), KeyPair("", "")).items()]
-    content = "the lab image, a kernel and its modules"
-    return Kept(_NAME, version_of("\n".join(recipe)), "the virtual machines' image", content)
+    content = " and ".join(["the lab image, a kernel and its modules", *packages])
+    return Kept("+".join([_NAME, *packages]), version_of("\n".join(recipe)), "the virtual machines' image", content)
 
 
 def _image_files(login: KeyPair, host_key: KeyPair) -> dict[str, File]:
@@ -159,7 +162,8 @@ def packed(found: Mapping[str, File], groups: Mapping[str, int]) -> bytes:
     return buffer.getvalue()
 
 
-def _build(picture: Image, work: Path) -> None:
+def _build(picture: Image, packages: Packages, work: Path) -> None:
+    layer = host_layer.cached(picture, packages)
     _fetch_kernel(work)
     unpacked = work / "kernel"
     shutil.copy(next((unpacked / "boot").glob("vmlinuz-*")), work / "vmlinuz")
@@ -172,7 +176,10 @@ def _build(picture: Image, work: Path) -> None:
     _write_boot_tree(unpacked, work / "initramfs")
     with as_file(files("hotfoot.lab") / "host" / "vm_image.sh") as script:
         run(
-            ["unshare", "--mount", "--propagation=private", "sh", script, picture.folder, work, f"{_DISK_GIB}G"],
+            [
+                *("unshare", "--mount", "--propagation=private", "sh"),
+                *(script, picture.folder, work, f"{_DISK_GIB}G", layer or ""),
+            ],
             timeout_s=300,
         )
     archive = work / "initramfs.cpio"

@@ -21,7 +21,7 @@ from hotfoot.lab.command import LabError, run
 from hotfoot.lab.host_files import File
 from hotfoot.lab.spec import Lab, LabHost
 from hotfoot.lab.store import folder_of
-from hotfoot.lab.vm_image import IMAGE_NAME, VmImage, lock, packed
+from hotfoot.lab.vm_image import IMAGE_NAME, VmImage, packed
 
 _SAVE_TIMEOUT_S = 120
 # Each keeps a core busy while it boots.
@@ -53,7 +53,7 @@ def folder(image: VmImage, lab: Lab, host: LabHost) -> Path:
 
 def ensure(image: VmImage, lab: Lab, say: Callable[[str], None]) -> None:
     """Make the saved states that a lab's hosts lack, in the lab's own namespaces; raises LabError."""
-    with lock():
+    with image.lock():
         missing = [host for host in lab.hosts if not folder(image, lab, host).is_dir()]
         if not missing:
             return

@@ -1,14 +1,15 @@
 #!/bin/sh
-# Makes a virtual machine's disk and initramfs, in a mount namespace of its own: vm_image.sh IMAGE WORK SIZE
+# Makes a virtual machine's disk and initramfs, in a mount namespace of its own: vm_image.sh IMAGE WORK SIZE LAYER
 # IMAGE  the cached image, read only
 # WORK   holds kernel/ (unpacked), files.tar and initramfs/; gets disk.raw and initramfs.cpio
+# LAYER  what lies above the image's root, or nothing
 set -eu
-image=$1 work=$2 size=$3
+image=$1 work=$2 size=$3 layer=$4
 
 # Off the lower layer's own file system, and in memory: only what differs lies here.
 mount -t tmpfs -o mode=755 hotfoot /mnt
 mkdir /mnt/upper /mnt/work /mnt/root
-mount -t overlay hotfoot -o "lowerdir=$image/root,upperdir=/mnt/upper,workdir=/mnt/work" /mnt/root
+mount -t overlay hotfoot -o "lowerdir=${layer:+$layer:}$image/root,upperdir=/mnt/upper,workdir=/mnt/work" /mnt/root
 cd /mnt/root
 
 rm -rf var/cache/apt/archives/*.deb etc/libvirt/qemu/networks/autostart/*
