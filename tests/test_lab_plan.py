@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hotfoot.cluster import load
 from hotfoot.errors import HotfootError
-from hotfoot.lab import ceph, trust
+from hotfoot.lab import ceph, iscsi_hosts, trust
 from hotfoot.lab.bare import bare_host_files, bare_ids
 from hotfoot.lab.cluster_text import cluster_text
 from hotfoot.lab.host_files import host_files, meminfo
@@ -85,6 +85,20 @@ def test_a_lab_with_a_san_tells_where_it_is_and_an_instance_logs_in_there_with_t
     assert f"name='{san.target}/1'" in xml
     assert f"uuid='{san.chap.secret}'" in xml
     assert f"<host name='{san.portal.removesuffix(':3260')}' port='3260'/>" in xml
+
+
+def test_hosts_with_a_kernel_of_their_own_log_in_to_the_san_and_instances_have_their_devices(tmp_path: Path) -> None:
+    lab = a_lab().model_copy(update={"storage": "iscsi", "vm_accelerator": "tcg"})
+    for name in ("pki", "ssh"):
+        (tmp_path / name).mkdir()
+    for name in ("ssh/id_ed25519", "ssh/known_hosts"):
+        (tmp_path / name).touch(0o600)
+    (tmp_path / "hotfoot.yaml").write_text(cluster_text(lab))
+    (san,) = load(tmp_path / "hotfoot.yaml", tmp_path, certificates=False).iscsi
+    assert (san.initiator, san.chap) == ("host", None)
+    xml = domain_xml(lab, plan_instance(lab, None, 128), Load())
+    assert f"<source dev='/dev/disk/by-path/ip-{san.portal}-iscsi-{san.target}-lun-1'/>" in xml
+    assert len({iscsi_hosts.initiator_name(host) for host in lab.hosts}) == len(lab.hosts)
 
 
 def test_a_lab_with_cephfs_tells_what_to_mount_as_whom_and_where_the_key_is(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ EXCEPTIONS = {
     "/var/lib/libvirt/qemu/*": "libvirt's own state: sockets and folders that it makes when an instance first runs",
     "/var/cache/libvirt/*": "libvirt's cache of what QEMU can do",
     "/var/lib/nfs/*": "the NFS server's own state: clients, locks, and files that it makes when it first runs",
+    "/var/lib/iscsi/nodes": "open-iscsi's own folder of records, which it makes when it is first asked; records count",
+    "/var/lib/iscsi/ifaces": "the same of its interfaces",
     "/etc/passwd-": "the version before last, kept by usermod",
     "/usr/lib/*/__pycache__": "cache of Python programs (of GlusterFS)",
     "/usr/lib/*/__pycache__/*": "cache of Python programs (of GlusterFS)",

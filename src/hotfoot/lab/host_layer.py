@@ -17,7 +17,7 @@ from hotfoot.lab.spec import Firewall, Storage
 
 Packages = tuple[str, ...]
 _WITHOUT_KERNEL: dict[Storage, Packages] = {"cephfs": ("ceph-fuse",)}
-_BY_KERNEL: dict[Storage, Packages] = {"cephfs": ("ceph-common",)}
+_BY_KERNEL: dict[Storage, Packages] = {"cephfs": ("ceph-common",), "iscsi": ("open-iscsi",)}
 _FORMAT = "2"
 # apt is this machine's, as mmdebstrap has set it up for the suite; what is there already, the root's dpkg tells.
 _DOWNLOAD = (
@@ -47,8 +47,8 @@ rm -f ./*.wants/ufw.service ./*.wants/firewalld.service ./dbus-org.fedoraproject
 def packages_of(storage: Storage, firewall: Firewall, *, vm: bool = False) -> Packages:
     """Return what hosts have besides, for a storage and a firewall; with ``vm`` their own kernel reaches the storage.
 
-    >>> packages_of("cephfs", "none"), packages_of("cephfs", "none", vm=True), packages_of("nfs", "ufw")
-    (('ceph-fuse',), ('ceph-common',), ('ufw',))
+    >>> packages_of("cephfs", "none"), packages_of("iscsi", "none", vm=True), packages_of("iscsi", "ufw")
+    (('ceph-fuse',), ('open-iscsi',), ('ufw',))
     """
     of_storage = _BY_KERNEL if vm else _WITHOUT_KERNEL
     return (*of_storage.get(storage, ()), *((firewall,) if firewall != "none" else ()))

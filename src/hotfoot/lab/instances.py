@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from hotfoot.errors import ExitStatus
-from hotfoot.lab import ceph, iscsi, openstack_servers, store, witness
+from hotfoot.lab import ceph, iscsi, iscsi_hosts, openstack_servers, store, witness
 from hotfoot.lab.command import LabError, run
 from hotfoot.lab.namespaces import host_argv, is_running
 from hotfoot.lab.spec import INSTANCES_PATH, Lab, LabHost, LabInstance, Pattern, check_choice, plan_instance
@@ -86,7 +86,7 @@ def _disk_xml(lab: Lab, instance: LabInstance) -> str:
     if lab.storage == "ceph":
         return ceph.disk_xml(lab, instance)
     if lab.storage == "iscsi":
-        return iscsi.disk_xml(lab, instance)
+        return iscsi_hosts.disk_xml(lab, instance) if lab.vm_accelerator else iscsi.disk_xml(lab, instance)
     return f"""<disk type='file' device='disk'><driver name='qemu' type='qcow2' cache='none'/>
 <source file='{_disk_path(instance)}'/><target dev='vda' bus='virtio'/></disk>"""
 
@@ -97,6 +97,8 @@ def _make_disk(lab: Lab, host: LabHost, instance: LabInstance) -> None:
         return
     if lab.storage == "iscsi":
         iscsi.make_lun(lab, instance)
+        for each in running_hosts(lab) if lab.vm_accelerator else ():
+            iscsi_hosts.find(lab, each, instance)
         return
     path = _disk_path(instance)
     script = f"qemu-img create -q -f qcow2 {path} {DISK_MIB}M && chown libvirt-qemu:kvm {path}"
@@ -110,6 +112,9 @@ def _remove_disk(lab: Lab, instance: LabInstance) -> None:
             ceph.remove_disk(lab, instance)
         return
     if lab.storage == "iscsi":
+        for host in running_hosts(lab) if lab.vm_accelerator else ():
+            with contextlib.suppress(LabError):
+                iscsi_hosts.forget(lab, host, instance)
         with contextlib.suppress(LabError):
             iscsi.remove_lun(lab, instance)
         return

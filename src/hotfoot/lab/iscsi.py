@@ -1,4 +1,6 @@
-"""The lab's SAN: an iSCSI target in user space (tgt) with a LUN for each instance, which QEMU itself logs in to.
+"""The lab's SAN: an iSCSI target in user space (tgt) with a LUN for each instance.
+
+QEMU itself logs in to it; where hosts are virtual machines, their kernels do (``iscsi_hosts``).
 
 It is no host of the lab, and nobody prepares it: as an operator's SAN it is there before the hosts are, at an address
 of its own on the management network, and lets in who knows the password (CHAP). It ends with the lab.
@@ -62,6 +64,11 @@ def secret(lab: Lab) -> UUID:
     return uuid5(_SECRETS, lab.name)
 
 
+def password(lab: Lab) -> str:
+    """Return what a host must know to log in."""
+    return (store.folder_of(lab.name) / PASSWORD_FILE).read_text().strip()
+
+
 def lun(instance: LabInstance) -> int:
     """Return the number of an instance's LUN, from 1 on: that of the instance's address."""
     return int(instance.address.rpartition(".")[2]) - 100
@@ -69,6 +76,8 @@ def lun(instance: LabInstance) -> int:
 
 def cluster_lines(lab: Lab) -> list[str]:
     """Return what the lab's cluster file says of the SAN."""
+    if lab.vm_accelerator:  # each host logs in itself, by the password in its iscsid.conf
+        return ["iscsi:", f"  - {{portal: {address(lab)}, target: '{target(lab)}'}}"]
     chap = f"{{user: {USER}, password_file: {PASSWORD_FILE}, secret: {secret(lab)}}}"
     return [
         "iscsi:",
@@ -84,10 +93,10 @@ def start(lab: Lab, root: Path, say: Callable[[str], None]) -> None:
     """
     programs = iscsi_image.ensure(say)
     folder = store.folder_of(lab.name)
-    password = secrets.token_hex(8)
+    drawn = secrets.token_hex(8)
     file = folder / PASSWORD_FILE
     file.touch(0o600)
-    file.write_text(f"{password}\n")
+    file.write_text(f"{drawn}\n")
     inside = ["nsenter", "-t", str(lab.supervisor_pid), "--mount", "--net", "--pid", "--"]
     log = folder / "log" / "san.log"
     argv = ["sh", "-c", _START, "sh", str(folder / "disks" / "san"), str(programs), str(root)]
@@ -101,17 +110,16 @@ def start(lab: Lab, root: Path, say: Callable[[str], None]) -> None:
             said = log.read_text(errors="replace").strip().splitlines()
             raise LabError(f"The iSCSI target did not start: {said[-1] if said else 'no message'} (see {log}).")
         time.sleep(0.1)
-    _inside(lab, ["sh", "-c", _SET_UP, "sh", target(lab), USER], stdin=f"{password}\n")
+    _inside(lab, ["sh", "-c", _SET_UP, "sh", target(lab), USER], stdin=f"{drawn}\n")
 
 
 def define_secret(lab: Lab, host: LabHost) -> None:
     """Have a host's libvirt hold the password, as hosts have it that are ready."""
     xml = f"<secret ephemeral='no' private='yes'><uuid>{secret(lab)}</uuid><usage type='iscsi'>"
     xml += f"<target>{target(lab)}</target></usage></secret>"
-    password = (store.folder_of(lab.name) / PASSWORD_FILE).read_text().strip()
     virsh = [*host_argv(lab, host), "virsh", "-q"]
     run([*virsh, "secret-define", "/dev/stdin"], stdin=xml)
-    run([*virsh, "secret-set-value", str(secret(lab)), "--plain", "--file", "/dev/stdin"], stdin=password)
+    run([*virsh, "secret-set-value", str(secret(lab)), "--plain", "--file", "/dev/stdin"], stdin=password(lab))
 
 
 def disk_xml(lab: Lab, instance: LabInstance) -> str:

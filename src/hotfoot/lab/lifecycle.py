@@ -23,6 +23,7 @@ from hotfoot.lab import (
     image,
     instances,
     iscsi,
+    iscsi_hosts,
     machine,
     namespaces,
     network,
@@ -234,7 +235,10 @@ def _start(
             return _boot(lab, host, picture)
         pid = vm_host.start(lab, host, virtual, vm_state.folder(virtual, lab, host))
         vm_host.move_in(lab, host, pid, virtual, vm_host.vm_files(lab, host, owns[host.name]), groups)
-        return _shaped(lab, host, pid)
+        host = _shaped(lab, host, pid)
+        if lab.storage == "iscsi":
+            iscsi_hosts.introduce(lab, host)
+        return host
 
     with ThreadPoolExecutor() as pool:
         hosts = tuple(pool.map(boot, lab.hosts))

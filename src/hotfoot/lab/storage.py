@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hotfoot.errors import ExitStatus
-from hotfoot.lab import ceph, iscsi
+from hotfoot.lab import ceph, iscsi, iscsi_hosts
 from hotfoot.lab.command import LabError, run
 from hotfoot.lab.namespaces import host_argv
 from hotfoot.lab.spec import BRICK, INSTANCES_PATH, Lab, LabHost, Storage
@@ -76,7 +76,9 @@ def prepare(lab: Lab) -> None:
             _on(lab, host, "chown", "libvirt-qemu:kvm", INSTANCES_PATH)
             if lab.storage == "ceph":
                 ceph.join(lab, host)
-            if lab.storage == "iscsi":
+            if lab.storage == "iscsi" and lab.vm_accelerator:
+                iscsi_hosts.log_in(lab, host)
+            elif lab.storage == "iscsi":
                 iscsi.define_secret(lab, host)
         return
     with ThreadPoolExecutor() as pool:
@@ -99,6 +101,8 @@ def mount_again(lab: Lab, host: LabHost, timeout_s: float = 30) -> None:
     A volume with two of its three bricks lost has no quorum: then the first of them to start waits here in vain.
     A mount that works again by itself is left alone, since instances may have files open on it.
     """
+    if lab.storage == "iscsi" and lab.vm_accelerator:
+        iscsi_hosts.wait_for_login(lab, host, timeout_s)
     if lab.storage not in ("glusterfs", "nfs", "cephfs"):
         return
     works = f"findmnt -n {INSTANCES_PATH} >/dev/null && stat {INSTANCES_PATH}/. >/dev/null 2>&1"
