@@ -9,10 +9,10 @@ from importlib.resources import files
 import pytest
 
 from hotfoot.errors import HotfootError
-from hotfoot.lab import lifecycle, openstack_config
+from hotfoot.lab import lifecycle, openstack_config, openstack_parts
 from hotfoot.lab.cluster_text import cluster_text
 from hotfoot.lab.instances import Load
-from hotfoot.lab.openstack_config import PORTS, SERVICES, Passwords
+from hotfoot.lab.openstack_parts import PORTS, SERVICES, Passwords
 from hotfoot.lab.spec import Lab, Transport, plan_hosts
 
 PASSWORDS = Passwords("admin-secret", "services-secret", "queue-secret")
@@ -63,7 +63,7 @@ def test_every_configuration_is_read_as_it_was_meant() -> None:
     assert nova["DEFAULT"]["transport_url"] == "rabbit://openstack:queue-secret@10.77.7.250:5672/"
     assert nova["placement"]["password"] == nova["keystone_authtoken"]["password"] == PASSWORDS.services
     assert nova["api_database"]["connection"].endswith("/nova_api?unix_socket=/run/mysql.sock&charset=utf8")
-    assert nova["keystone_authtoken"]["auth_url"] == openstack_config.url(lab, "keystone")
+    assert nova["keystone_authtoken"]["auth_url"] == openstack_parts.url(lab, "keystone")
 
 
 @pytest.mark.parametrize("transport", ["tls", "ssh", "tcp"])

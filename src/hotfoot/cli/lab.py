@@ -60,14 +60,14 @@ def _lab_json(lab: Lab) -> dict[str, Any]:
 
 
 def _openstack_json(lab: Lab) -> dict[str, Any] | None:
-    from hotfoot.lab import openstack_cloud, openstack_config
+    from hotfoot.lab import openstack_cloud, openstack_config, openstack_parts
 
     if not lab.openstack:
         return None
     return {
         "cloud": openstack_config.CLOUD,
         "clouds_file": str(openstack_cloud.clouds_file(lab)),
-        "auth_url": openstack_config.url(lab, "keystone"),
+        "auth_url": openstack_parts.url(lab, "keystone"),
         "fake_hosts": lab.fake_hosts,
         "services": openstack_cloud.service_states(lab),
         "computes": {host.name: openstack_cloud.compute_state(lab, host) for host in lab.hosts},

@@ -27,15 +27,11 @@ from hotfoot.lab.namespaces import host_argv
 from hotfoot.lab.openstack_config import (
     CLOUDS_FILE,
     COMPUTE_UNIT,
-    PORTS,
     PROGRAMS,
-    SERVICES,
-    Passwords,
-    address,
     clouds_text,
     controller_files,
-    url,
 )
+from hotfoot.lab.openstack_parts import PORTS, SERVICES, Passwords, address, url
 from hotfoot.lab.own_files import write_host_files
 from hotfoot.lab.spec import MOST_FAKE_HOSTS, Lab, LabHost, Storage
 

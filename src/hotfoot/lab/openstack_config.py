@@ -6,10 +6,9 @@ Sources: the services' own configuration references. What differs from their def
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 from hotfoot.lab.host_files import File
+from hotfoot.lab.openstack_parts import Passwords, address, catalogue, database, login, queue, token_check, url
 from hotfoot.lab.spec import INSTANCES_PATH, Lab, LabHost
 
 CLOUD = "lab"
@@ -18,38 +17,8 @@ CLOUDS_FILE = "clouds.yaml"
 """Below the lab's folder, beside the cluster file."""
 PROGRAMS = "opt/openstack"
 """Below a root: OpenStack's Python and programs, on the controller and on hosts."""
-PORTS: Mapping[str, int] = {"keystone": 5000, "placement": 8778, "glance": 9292, "neutron": 9696, "nova-api": 8774}
-"""The services that answer by HTTP."""
-SERVICES = ("mariadb", "rabbitmq", *PORTS, "nova-conductor", "nova-scheduler")
-"""All of the control plane."""
 COMPUTE_UNIT = "nova-compute.service"
 PHYSICAL_NETWORK = "data"
-_TYPES = {
-    "keystone": ("identity", "/v3"),
-    "placement": ("placement", ""),
-    "glance": ("image", ""),
-    "neutron": ("network", ""),
-    "nova-api": ("compute", "/v2.1"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Passwords:
-    """One lab's: of the cloud's administrator, of the services' user, and of RabbitMQ's."""
-
-    admin: str
-    services: str
-    queue: str
-
-
-def address(lab: Lab) -> str:
-    """Return where the control plane answers, on the lab's management network."""
-    return f"10.77.{lab.number}.250"
-
-
-def url(lab: Lab, service: str) -> str:
-    """Return where a service that answers by HTTP does so."""
-    return f"http://{address(lab)}:{PORTS[service]}{_TYPES[service][1]}"
 
 
 def clouds_text(lab: Lab, passwords: Passwords) -> str:
@@ -71,9 +40,7 @@ def controller_files(lab: Lab, passwords: Passwords, keys: tuple[str, str, str, 
 
     ``keys`` are two Fernet keys for tokens, and two for credentials.
     """
-    names = {"nova-api": "nova"}
-    endpoints = [[names.get(service, service), _TYPES[service][0], url(lab, service)] for service in PORTS]
-    seed = {"passwords": {"admin": passwords.admin, "openstack": passwords.services}, "endpoints": endpoints}
+    seed = {"passwords": {"admin": passwords.admin, "openstack": passwords.services}, "endpoints": catalogue(lab)}
     found = {
         "etc/openstack/address": address(lab) + "\n",
         "etc/openstack/fake-hosts": f"{lab.fake_hosts}\n",
@@ -130,34 +97,6 @@ WantedBy=multi-user.target
 """
 
 
-def _database(name: str) -> str:
-    return f"connection = mysql+pymysql://root@localhost/{name}?unix_socket=/run/mysql.sock&charset=utf8"
-
-
-def _login(lab: Lab, passwords: Passwords) -> str:
-    return f"""auth_type = password
-auth_url = {url(lab, "keystone")}
-username = openstack
-password = {passwords.services}
-project_name = service
-user_domain_name = Default
-project_domain_name = Default
-region_name = RegionOne
-"""
-
-
-def _token_check(lab: Lab, passwords: Passwords) -> str:
-    return f"""[keystone_authtoken]
-www_authenticate_uri = {url(lab, "keystone")}
-service_token_roles = service
-service_token_roles_required = true
-{_login(lab, passwords)}"""
-
-
-def _queue(lab: Lab, passwords: Passwords) -> str:
-    return f"transport_url = rabbit://openstack:{passwords.queue}@{address(lab)}:5672/"
-
-
 def _rabbitmq(lab: Lab, passwords: Passwords) -> str:
     return f"""listeners.tcp.1 = {address(lab)}:5672
 default_user = openstack
@@ -172,7 +111,7 @@ def _keystone() -> str:
     return f"""[DEFAULT]
 log_file = /var/log/openstack/keystone.log
 [database]
-{_database("keystone")}
+{database("keystone")}
 [token]
 provider = fernet
 [cache]
@@ -188,10 +127,10 @@ def _placement(lab: Lab, passwords: Passwords) -> str:
     return f"""[DEFAULT]
 log_file = /var/log/openstack/placement.log
 [placement_database]
-{_database("placement")}
+{database("placement")}
 [api]
 auth_strategy = keystone
-{_token_check(lab, passwords)}"""
+{token_check(lab, passwords)}"""
 
 
 def _glance(lab: Lab, passwords: Passwords) -> str:
@@ -201,7 +140,7 @@ enabled_backends = file:file
 enabled_import_methods = []
 worker_self_reference_url = {url(lab, "glance")}
 [database]
-{_database("glance")}
+{database("glance")}
 [glance_store]
 default_backend = file
 [file]
@@ -213,14 +152,14 @@ filesystem_store_datadir = /var/lib/glance/tasks
 [paste_deploy]
 flavor = keystone
 config_file = /etc/glance/glance-api-paste.ini
-{_token_check(lab, passwords)}"""
+{token_check(lab, passwords)}"""
 
 
 def _neutron(lab: Lab, passwords: Passwords) -> str:
     return f"""[DEFAULT]
 log_file = /var/log/openstack/neutron.log
 state_path = /var/lib/neutron
-{_queue(lab, passwords)}
+{queue(lab, passwords)}
 core_plugin = ml2
 service_plugins =
 auth_strategy = keystone
@@ -231,7 +170,7 @@ notify_nova_on_port_status_changes = false
 notify_nova_on_port_data_changes = false
 api_paste_config = /etc/neutron/api-paste.ini
 [database]
-{_database("neutron")}
+{database("neutron")}
 [ml2]
 type_drivers = flat
 tenant_network_types =
@@ -241,13 +180,13 @@ extension_drivers = port_security
 flat_networks = {PHYSICAL_NETWORK}
 [oslo_concurrency]
 lock_path = /run/lock/neutron
-{_token_check(lab, passwords)}"""
+{token_check(lab, passwords)}"""
 
 
 def _nova(lab: Lab, passwords: Passwords) -> str:
     """Return what nova.conf says everywhere; its last section is open for more."""
-    login = _login(lab, passwords)
-    clients = "".join(f"[{name}]\n{login}" for name in ("glance", "cinder", "neutron", "placement"))
+    credentials = login(lab, passwords)
+    clients = "".join(f"[{name}]\n{credentials}" for name in ("glance", "cinder", "neutron", "placement"))
     return f"""[cache]
 enabled = false
 [vnc]
@@ -258,8 +197,8 @@ lock_path = /run/lock/nova
 rabbit_quorum_queue = false
 [service_user]
 send_service_user_token = true
-{login}{clients}{_token_check(lab, passwords)}[DEFAULT]
-{_queue(lab, passwords)}
+{credentials}{clients}{token_check(lab, passwords)}[DEFAULT]
+{queue(lab, passwords)}
 # A host that died shows within twelve seconds instead of a minute.
 report_interval = 3
 service_down_time = 12
@@ -277,9 +216,9 @@ def _nova_controller() -> str:
     return f"""log_dir = /var/log/openstack
 state_path = /var/lib/nova
 [api_database]
-{_database("nova_api")}
+{database("nova_api")}
 [database]
-{_database("nova_cell1")}
+{database("nova_cell1")}
 [wsgi]
 api_paste_config = /etc/nova/api-paste.ini
 [conductor]

@@ -19,7 +19,8 @@ from hotfoot.lab import openstack_config
 from hotfoot.lab.cache import Kept, built_once, version_of
 from hotfoot.lab.command import LabError, run
 from hotfoot.lab.image import SUITE
-from hotfoot.lab.openstack_config import PROGRAMS, Passwords
+from hotfoot.lab.openstack_config import PROGRAMS
+from hotfoot.lab.openstack_parts import Passwords
 from hotfoot.lab.spec import Lab
 
 PACKAGES = ("rabbitmq-server", "mariadb-server-core", "mariadb-client-core", "python3", "iproute2")
