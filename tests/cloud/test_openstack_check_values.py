@@ -99,3 +99,24 @@ def test_what_an_instance_is_made_of() -> None:
 def test_one_that_boots_from_a_volume_keeps_no_disk_of_novas() -> None:
     found = move_of(server(image=""), image={}, ports=(), volumes=(), held=(), untold=(), newest=(2, 53))
     assert not found.local_disks
+
+
+def attached_as(device: str, volume: str, **more: Any) -> dict[str, Any]:
+    return {"id": volume, "attachments": [{"server_id": UUID, "device": device, "host_name": "n1"}], **more}
+
+
+def test_what_the_image_of_one_that_boots_from_a_volume_asked_for_is_kept_with_the_volume() -> None:
+    asked = {"hw_machine_type": "q35", "trait:CUSTOM_X": "required", "image_name": "debian"}
+    volumes = [
+        attached_as("/dev/vdb", "other", volume_image_metadata={"hw_machine_type": "pc"}),
+        attached_as("/dev/vda", VOLUME, volume_image_metadata=asked),
+    ]
+    root = {"image": "", "OS-EXT-SRV-ATTR:root_device_name": "/dev/vda"}
+    found = move_of(server(**root), image={}, ports=(), volumes=volumes, held=(), untold=(), newest=(2, 96))
+    assert found.image_properties == {"hw_machine_type": "q35", "trait:CUSTOM_X": "required"}
+
+
+def test_a_volume_beside_an_image_asks_for_nothing() -> None:
+    volumes = [attached_as("/dev/vda", VOLUME, volume_image_metadata={"hw_machine_type": "q35"})]
+    found = move_of(server(), image={}, ports=(), volumes=volumes, held=(), untold=(), newest=(2, 96))
+    assert found.image_properties == {}

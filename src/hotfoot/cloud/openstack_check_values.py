@@ -5,7 +5,7 @@ The fields are those of the Compute API reference at microversions 2.53 to 2.96,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -133,12 +133,16 @@ def move_of(
     *,
     image: Json,
     ports: Iterable[Json],
-    volumes: Iterable[Json],
+    volumes: Sequence[Json],
     held: Iterable[AllocationFact],
     untold: Iterable[str],
     newest: tuple[int, int],
 ) -> MoveFacts:
-    """Put together what one server is made of, from ``/servers/ID``, Glance, Neutron, Cinder and Placement."""
+    """Put together what one server is made of, from ``/servers/ID``, Glance, Neutron, Cinder and Placement.
+
+    Of a server that boots from a volume Nova tells no image: what that asked for is kept with the volume.
+    """
+    asking = image if _mapping(server.get("image")) else _image_of_root(server, volumes)
     flavour = _mapping(server.get("flavor"))
     keeps = bool(_mapping(server.get("image")).get("id") or flavour.get("ephemeral") or flavour.get("swap"))
     return MoveFacts(
@@ -148,7 +152,7 @@ def move_of(
         project_id=str(server.get("tenant_id") or ""),
         flavour=str(flavour.get("original_name") or ""),
         extra_specs={str(key): str(value) for key, value in _mapping(flavour.get("extra_specs")).items()},
-        image_properties={key: str(value) for key, value in image.items() if key.startswith(_ASKING)},
+        image_properties={key: str(value) for key, value in asking.items() if key.startswith(_ASKING)},
         untold=tuple(untold),
         config_drive=str(server.get("config_drive") or "").lower() in ("true", "1"),
         local_disks=keeps,
@@ -158,6 +162,16 @@ def move_of(
         pinned_zone=server.get("pinned_availability_zone") or None,
         newest=newest,
     )
+
+
+def _image_of_root(server: Json, volumes: Iterable[Json]) -> Json:
+    """Return the properties of the image from which the volume was made that a server boots from."""
+    root = server.get("OS-EXT-SRV-ATTR:root_device_name")
+    for volume in volumes:
+        for one in volume.get("attachments") or ():
+            if root and (one.get("server_id"), one.get("device")) == (server["id"], root):
+                return _mapping(volume.get("volume_image_metadata"))
+    return {}
 
 
 def moment(text: object) -> datetime | None:
