@@ -5,21 +5,23 @@ from __future__ import annotations
 import configparser
 import json
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
+from hotfoot.cluster import load
 from hotfoot.errors import HotfootError
-from hotfoot.lab import lifecycle, openstack_config, openstack_parts
+from hotfoot.lab import ceph, lifecycle, openstack_config, openstack_parts
 from hotfoot.lab.cluster_text import cluster_text
 from hotfoot.lab.instances import Load
-from hotfoot.lab.openstack_parts import PORTS, SERVICES, Passwords
+from hotfoot.lab.openstack_parts import SERVICES, Passwords, apis, services
 from hotfoot.lab.spec import Lab, Transport, plan_hosts
 
 PASSWORDS = Passwords("admin-secret", "services-secret", "queue-secret")
 KEYS = ("key-a", "key-b", "key-c", "key-d")
 
 
-def a_lab(transport: Transport = "tls", accelerator: str = "tcg") -> Lab:
+def a_lab(transport: Transport = "tls", accelerator: str = "tcg", *, volumes: bool = False) -> Lab:
     return Lab(
         name="lab",
         number=7,
@@ -32,6 +34,7 @@ def a_lab(transport: Transport = "tls", accelerator: str = "tcg") -> Lab:
         supervisor_started=1,
         hosts=plan_hosts("lab", 7, 2),
         openstack=True,
+        volumes=volumes,
     )
 
 
@@ -43,7 +46,7 @@ def ini(text: str) -> configparser.ConfigParser:
 
 
 def test_whatever_holds_a_password_is_for_root_alone() -> None:
-    lab = a_lab()
+    lab = a_lab(volumes=True)
     found = openstack_config.controller_files(lab, PASSWORDS, KEYS)
     for host in lab.hosts:
         found |= openstack_config.compute_files(lab, host, PASSWORDS, 0)
@@ -53,8 +56,9 @@ def test_whatever_holds_a_password_is_for_root_alone() -> None:
     assert all(file.mode == 0o600 for file in holding)
 
 
-def test_every_configuration_is_read_as_it_was_meant() -> None:
-    lab = a_lab()
+@pytest.mark.parametrize("volumes", [False, True])
+def test_every_configuration_is_read_as_it_was_meant(volumes: bool) -> None:
+    lab = a_lab(volumes=volumes)
     found = openstack_config.controller_files(lab, PASSWORDS, KEYS)
     for path, file in found.items():
         if path.endswith(".conf") and "rabbitmq" not in path:
@@ -64,6 +68,32 @@ def test_every_configuration_is_read_as_it_was_meant() -> None:
     assert nova["placement"]["password"] == nova["keystone_authtoken"]["password"] == PASSWORDS.services
     assert nova["api_database"]["connection"].endswith("/nova_api?unix_socket=/run/mysql.sock&charset=utf8")
     assert nova["keystone_authtoken"]["auth_url"] == openstack_parts.url(lab, "keystone")
+    cinder = ini(found["etc/cinder/cinder.conf"].content)
+    assert cinder["keystone_authtoken"]["password"] == PASSWORDS.services
+    assert cinder.has_section("ceph") == volumes
+
+
+def test_qemu_opens_volumes_with_the_key_that_the_hosts_libvirt_holds(tmp_path: Path) -> None:
+    lab = a_lab("ssh", volumes=True)
+    backend = ini(openstack_config.controller_files(lab, PASSWORDS, KEYS)["etc/cinder/cinder.conf"].content)["ceph"]
+    for folder in ("ssh", "ceph"):
+        (tmp_path / folder).mkdir()
+    for name in ("ssh/id_ed25519", "ssh/known_hosts", ceph.keyring(lab), "clouds.yaml"):
+        (tmp_path / name).touch(0o600)
+    (tmp_path / "hotfoot.yaml").write_text(cluster_text(lab))
+    declared = load(tmp_path / "hotfoot.yaml", tmp_path, certificates=False).ceph
+    assert declared is not None
+    assert (backend["rbd_user"], backend["rbd_pool"]) == (declared.user, declared.pools[0]) == ("cinder", "volumes")
+    assert (backend["rbd_secret_uuid"], declared.monitors) == (declared.secret, (ceph.address(lab),))
+
+
+def test_only_a_lab_with_volumes_has_cinder() -> None:
+    without, having = a_lab(), a_lab(volumes=True)
+    started = openstack_config.controller_files(without, PASSWORDS, KEYS)["etc/openstack/volume-services"].content
+    assert started.split() == []
+    started = openstack_config.controller_files(having, PASSWORDS, KEYS)["etc/openstack/volume-services"].content
+    assert started.split() == sorted(set(services(having)) - set(services(without)))
+    assert set(started.split()) == {"cinder-api", "cinder-scheduler", "cinder-volume"}
 
 
 @pytest.mark.parametrize("transport", ["tls", "ssh", "tcp"])
@@ -97,13 +127,15 @@ def test_instances_under_kvm_have_the_host_s_cpu_and_under_tcg_one_that_every_ho
     assert (under["tcg"]["virt_type"], under["tcg"]["cpu_models"]) == ("qemu", "qemu64")
 
 
-def test_the_catalogue_names_every_api_at_the_control_plane_s_address() -> None:
-    lab = a_lab()
+@pytest.mark.parametrize("volumes", [False, True])
+def test_the_catalogue_names_every_api_at_the_control_plane_s_address(volumes: bool) -> None:
+    lab = a_lab(volumes=volumes)
     seed = json.loads(openstack_config.controller_files(lab, PASSWORDS, KEYS)["etc/openstack/seed.json"].content)
     urls = {kind: url for _, kind, url in seed["endpoints"]}
-    assert set(urls) == {"identity", "placement", "image", "network", "compute"}
+    more = {"volumev3"} if volumes else set()
+    assert set(urls) == {"identity", "placement", "image", "network", "compute"} | more
     assert all(url.startswith("http://10.77.7.250:") for url in urls.values())
-    assert len(set(urls.values())) == len(PORTS)
+    assert len(set(urls.values())) == len(apis(lab))
 
 
 def test_the_cluster_file_names_the_cloud_and_the_hosts() -> None:
@@ -122,7 +154,9 @@ def test_every_service_that_a_fault_may_stop_is_known_to_the_script_that_stops_i
 def test_all_python_packages_are_pinned() -> None:
     text = (files("hotfoot.lab") / "openstack" / "requirements.txt").read_text()
     pinned = dict(line.split("==") for line in text.splitlines())
-    assert {"nova", "keystone", "openstack-placement", "glance", "neutron", "pymysql", "waitress"} <= set(pinned)
+    assert {"nova", "keystone", "openstack-placement", "glance", "neutron", "cinder", "pymysql", "waitress"} <= set(
+        pinned
+    )
     assert pinned["nova"] == "34.0.0"
     assert pinned["sqlalchemy"].startswith("2.0.")
 
@@ -135,6 +169,7 @@ def test_all_python_packages_are_pinned() -> None:
         {"openstack": True, "cpu_differs": True},
         {"openstack": True, "storage_kind": "ceph"},
         {"fake_hosts": 3},
+        {"volumes": True},
         {"openstack": True, "fake_hosts": 201},
     ],
 )

@@ -69,6 +69,7 @@ def _openstack_json(lab: Lab) -> dict[str, Any] | None:
         "clouds_file": str(openstack_cloud.clouds_file(lab)),
         "auth_url": openstack_parts.url(lab, "keystone"),
         "fake_hosts": lab.fake_hosts,
+        "volumes": lab.volumes,
         "services": openstack_cloud.service_states(lab),
         "computes": {host.name: openstack_cloud.compute_state(lab, host) for host in lab.hosts},
     }
@@ -98,6 +99,9 @@ def up(
     fake_hosts: Annotated[
         int, typer.Option(metavar="N", help="With --openstack: N more computes, of Nova's fake driver.")
     ] = 0,
+    volumes: Annotated[
+        bool, typer.Option("--volumes", help="With --openstack: Cinder on a small Ceph; instances boot from volumes.")
+    ] = False,
     transport: Annotated[str, typer.Option(help="How libvirt is reached: tls, ssh or tcp.")] = "tls",
     storage: Annotated[
         str,
@@ -128,6 +132,7 @@ def up(
         firewall=firewall,  # type: ignore[arg-type]
         openstack=openstack,
         fake_hosts=fake_hosts,
+        volumes=volumes,
         instance_count=instances if instances is not None else 0 if bare else 2,
         bare=bare,
         transport=transport,  # type: ignore[arg-type]

@@ -2,7 +2,8 @@
 
 It has either a pool for disks (RBD), or a file system with a metadata server (CephFS). Its processes live in the lab's
 own namespaces beside the hosts, at an address of their own on the management network, and end with the lab. Debian
-13's manager cannot load its modules, and neither needs it, so that there is none.
+13's manager cannot load its modules, and neither needs it, so that there is none. The images of the pool are the lab's
+own, or the volumes of Cinder.
 """
 
 from __future__ import annotations
@@ -18,32 +19,20 @@ from uuid import UUID, uuid5
 
 from hotfoot.lab import ceph_image, namespaces, store
 from hotfoot.lab.command import LabError, run
+from hotfoot.lab.host_files import File
 from hotfoot.lab.namespaces import host_argv
 from hotfoot.lab.spec import INSTANCES_PATH, Lab, LabHost, LabInstance
 
-POOL = "vms"
 FILE_SYSTEM = "instances"
 """Of the same name is the folder in it that hosts mount: of 4 GiB, by a quota."""
-USER = "libvirt"
-"""QEMU's, of disks in the pool."""
 MOUNTER = "compute"
 """That of the hosts which mount the file system."""
-KEYRING = f"ceph/ceph.client.{USER}.keyring"
-"""On the controller, relative to the lab's folder: the only key that leaves a cluster with a pool."""
 MOUNTER_KEYRING = f"ceph/ceph.client.{MOUNTER}.keyring"
-"""The same of one with a file system."""
+"""On the controller, relative to the lab's folder: the only key that leaves a cluster with a file system."""
 _CLUSTER_CAPS = {
     "mon.": {"mon": "allow *"},
     "client.admin": {"mon": "allow *", "mgr": "allow *", "osd": "allow *", "mds": "allow *"},
     "osd.0": {"mon": "allow profile osd", "mgr": "allow profile osd", "osd": "allow *"},
-}
-_POOL_CAPS = {
-    # As Ceph's "Block Devices and OpenStack" gives them: older ones leave images locked after a crash.
-    f"client.{USER}": {
-        "mon": "profile rbd",
-        "osd": f"profile rbd pool={POOL}",
-        "mgr": f"profile rbd pool={POOL}",
-    },
 }
 _FILE_SYSTEM_CAPS = {
     "mds.a": {"mon": "allow profile mds", "mgr": "allow profile mds", "osd": "allow *", "mds": "allow *"},
@@ -72,6 +61,26 @@ def fsid(lab: Lab) -> UUID:
     return uuid5(lab.hosts[0].uuid, "ceph")
 
 
+def has_pool(lab: Lab) -> bool:
+    """Whether the lab has a cluster with a pool for disks."""
+    return lab.storage == "ceph" or lab.volumes
+
+
+def pool(lab: Lab) -> str:
+    """Return the pool's name; Cinder's is called as the guides have it."""
+    return "volumes" if lab.volumes else "vms"
+
+
+def user(lab: Lab) -> str:
+    """Return the user as which QEMU opens images; where Cinder makes them, it gives QEMU its own."""
+    return "cinder" if lab.volumes else "libvirt"
+
+
+def keyring(lab: Lab) -> str:
+    """Return where that user's key is, relative to the lab's folder: the only one that leaves a cluster with a pool."""
+    return f"ceph/ceph.client.{user(lab)}.keyring"
+
+
 def start(lab: Lab, say: Callable[[str], None]) -> None:
     """Start the cluster beside the hosts, and wait until it serves; raises LabError where it does not."""
     image = ceph_image.ensure(say)
@@ -83,7 +92,7 @@ def start(lab: Lab, say: Callable[[str], None]) -> None:
     with as_file(files("hotfoot.lab") / "host" / "ceph.sh") as script:
         argv = ["nsenter", "-t", lab.supervisor_pid, "--mount", "--net", "--pid", "--", "sh", script]
         argv += [image, folder / "disks" / "ceph", folder / "ceph"]
-        argv += ["cephfs", FILE_SYSTEM] if lab.storage == "cephfs" else ["rbd", POOL]
+        argv += ["cephfs", FILE_SYSTEM] if lab.storage == "cephfs" else ["rbd", pool(lab)]
         outer = namespaces.spawn([str(word) for word in argv], lab.name, folder / "log" / "ceph.log")
         _wait(lab, outer)
 
@@ -102,8 +111,8 @@ def _wait(lab: Lab, outer: int) -> None:
 def cluster_lines(lab: Lab) -> list[str]:
     """Return what the lab's cluster file says of Ceph."""
     return [
-        f"ceph: {{user: {USER}, keyring: {KEYRING}, secret: {secret(lab)},",
-        f"       monitors: [{address(lab)}], pools: [{POOL}]}}",
+        f"ceph: {{user: {user(lab)}, keyring: {keyring(lab)}, secret: {secret(lab)},",
+        f"       monitors: [{address(lab)}], pools: [{pool(lab)}]}}",
     ]
 
 
@@ -142,40 +151,49 @@ def join_file_system(lab: Lab, host: LabHost) -> None:
 
 def _give_key(lab: Lab, host: LabHost, relative: str, mode: str) -> str:
     """Write a client's configuration and keyring on a host; return the keyring's text."""
-    keyring = (store.folder_of(lab.name) / relative).read_text()
+    key_text = (store.folder_of(lab.name) / relative).read_text()
     write = 'mkdir -p /etc/ceph && umask 077 && cat > "$1" && chmod "$2" "$1"'
-    for path, of, text in (("ceph.conf", "0644", _client_conf(lab)), (Path(relative).name, mode, keyring)):
+    for path, of, text in (("ceph.conf", "0644", _client_conf(lab)), (Path(relative).name, mode, key_text)):
         run([*host_argv(lab, host), "sh", "-c", write, "sh", f"/etc/ceph/{path}", of], stdin=text)
-    return keyring
+    return key_text
+
+
+def client_files(lab: Lab) -> dict[str, File]:
+    """Return what a client of the cluster's pool has besides its programs, by path relative to its root."""
+    name = Path(keyring(lab)).name
+    return {
+        "etc/ceph/ceph.conf": File(_client_conf(lab)),
+        f"etc/ceph/{name}": File((store.folder_of(lab.name) / keyring(lab)).read_text(), 0o600),
+    }
 
 
 def join(lab: Lab, host: LabHost) -> None:
     """Make a running host a client of the cluster's pool, as ``hotfoot prepare`` would."""
-    keyring = _give_key(lab, host, KEYRING, "0640")
+    key_text = _give_key(lab, host, keyring(lab), "0640")
     inside = host_argv(lab, host)
     xml = f"<secret ephemeral='no' private='yes'><uuid>{secret(lab)}</uuid><usage type='ceph'>"
-    xml += f"<name>client.{USER}</name></usage></secret>"
+    xml += f"<name>client.{user(lab)}</name></usage></secret>"
     run([*inside, "virsh", "-q", "secret-define", "/dev/stdin"], stdin=xml)
-    key = keyring.rpartition("key = ")[2].strip()
+    key = key_text.rpartition("key = ")[2].strip()
     run([*inside, "virsh", "-q", "secret-set-value", str(secret(lab)), "--file", "/dev/stdin"], stdin=key)
 
 
 def disk_xml(lab: Lab, instance: LabInstance) -> str:
     """Return the part of an instance's definition that is its disk in the pool."""
     return f"""<disk type='network' device='disk'><driver name='qemu' type='raw' cache='none'/>
-<auth username='{USER}'><secret type='ceph' uuid='{secret(lab)}'/></auth>
-<source protocol='rbd' name='{POOL}/{instance.name}'><host name='{address(lab)}' port='3300'/></source>
+<auth username='{user(lab)}'><secret type='ceph' uuid='{secret(lab)}'/></auth>
+<source protocol='rbd' name='{pool(lab)}/{instance.name}'><host name='{address(lab)}' port='3300'/></source>
 <target dev='vda' bus='virtio'/></disk>"""
 
 
 def make_disk(lab: Lab, instance: LabInstance, size_mib: int) -> None:
     """Make an instance's empty disk in the pool."""
-    _rbd(lab, "create", "--size", str(size_mib), f"{POOL}/{instance.name}")
+    _rbd(lab, "create", "--size", str(size_mib), f"{pool(lab)}/{instance.name}")
 
 
 def remove_disk(lab: Lab, instance: LabInstance) -> None:
     """Remove the disk of an instance that has ended."""
-    _rbd(lab, "rm", "--no-progress", f"{POOL}/{instance.name}")
+    _rbd(lab, "rm", "--no-progress", f"{pool(lab)}/{instance.name}")
 
 
 def _rbd(lab: Lab, *words: str) -> None:
@@ -189,18 +207,24 @@ def _write_keys(lab: Lab) -> None:
     folder = store.folder_of(lab.name) / "ceph"
     folder.mkdir(mode=0o700)
     of_files = lab.storage == "cephfs"
-    user, keyring = (MOUNTER, MOUNTER_KEYRING) if of_files else (USER, KEYRING)
-    given = _CLUSTER_CAPS | (_FILE_SYSTEM_CAPS if of_files else _POOL_CAPS)
+    who, where = (MOUNTER, MOUNTER_KEYRING) if of_files else (user(lab), keyring(lab))
+    given = _CLUSTER_CAPS | (_FILE_SYSTEM_CAPS if of_files else _pool_caps(lab))
     keys = {entity: _new_key() for entity in given}
     everything = "".join(
         f"[{entity}]\n\tkey = {keys[entity]}\n" + "".join(f'\tcaps {kind} = "{caps}"\n' for kind, caps in of.items())
         for entity, of in given.items()
     )
-    own = f"[client.{user}]\n\tkey = {keys[f'client.{user}']}\n"
-    for name, text in (("keyring", everything), (Path(keyring).name, own), ("ceph.conf", _server_conf(lab))):
+    own = f"[client.{who}]\n\tkey = {keys[f'client.{who}']}\n"
+    for name, text in (("keyring", everything), (Path(where).name, own), ("ceph.conf", _server_conf(lab))):
         path = folder / name
         path.touch(0o600)
         path.write_text(text)
+
+
+def _pool_caps(lab: Lab) -> dict[str, dict[str, str]]:
+    """Return them as Ceph's "Block Devices and OpenStack" gives them: older ones leave images locked after a crash."""
+    of_pool = f"profile rbd pool={pool(lab)}"
+    return {f"client.{user(lab)}": {"mon": "profile rbd", "osd": of_pool, "mgr": of_pool}}
 
 
 def _new_key() -> str:

@@ -37,7 +37,7 @@ def cluster_text(lab: Lab) -> str:
         *([f"migration: {{user: {MIGRATION_USER}}}"] if lab.bare and lab.transport != "ssh" else []),
         "storage:",
         f"  - {{path: {INSTANCES_PATH}, type: {_STORAGE_TYPES[lab.storage]}{served}}}",
-        *(ceph.cluster_lines(lab) if lab.storage == "ceph" else []),
+        *(ceph.cluster_lines(lab) if ceph.has_pool(lab) else []),
         *(iscsi.cluster_lines(lab) if lab.storage == "iscsi" else []),
         *([f"openstack: {{cloud: {CLOUD}, clouds_file: {CLOUDS_FILE}}}"] if lab.openstack else []),
         "hosts:",

@@ -81,6 +81,7 @@ def up(
     firewall: Firewall = "none",
     openstack: bool = False,
     fake_hosts: int = 0,
+    volumes: bool = False,
 ) -> Lab:
     """Bring up a lab from nothing, or raise and leave nothing.
 
@@ -88,7 +89,8 @@ def up(
     are removed first. A ``bare`` lab's hosts are left as they are before anybody prepares them; with ``vm`` they
     are virtual machines with a kernel of their own, with ``cpu_differs`` the last gives instances less of a CPU.
     With a ``firewall`` each host has it turned on at the end, open for SSH alone.
-    With ``openstack`` its Nova makes the instances, and has ``fake_hosts`` more that are none.
+    With ``openstack`` its Nova makes the instances, and has ``fake_hosts`` more that are none; with ``volumes`` they
+    have their disks in Cinder.
     """
     check_name(name)
     parse_rate(link_rate)
@@ -108,7 +110,7 @@ def up(
             " with --hosts vm nor with --bare.",
             ExitStatus.USAGE,
         )
-    openstack_cloud.refuse(openstack, fake_hosts, storage_kind, other=bare or vm or cpu_differs)
+    openstack_cloud.refuse(openstack, fake_hosts, volumes, storage_kind, other=bare or vm or cpu_differs)
     closed.refuse(firewall, other=openstack or vm)
     own_kind = vm_host.obstacles(name, host_count) if vm else [storage.obstacle(storage_kind)]
     for obstacle in (*machine.obstacles(), *own_kind):
@@ -147,6 +149,7 @@ def up(
                 firewall=firewall,
                 openstack=openstack,
                 fake_hosts=fake_hosts,
+                volumes=volumes,
             )
             lab, control_plane = _start(lab, host_count, picture, virtual, say)
             if not bare:
@@ -206,7 +209,7 @@ def _start(
         lab = lab.model_copy(update=fresh)
         store.save(lab)
         network.build(supervisor, number)
-    if lab.storage in ("cephfs", "ceph"):
+    if lab.storage == "cephfs" or ceph.has_pool(lab):
         ceph.start(lab, say)
     if lab.storage == "iscsi":
         iscsi.start(lab, picture.root, say)

@@ -20,7 +20,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from hotfoot.errors import ExitStatus
-from hotfoot.lab import namespaces, openstack_image, store
+from hotfoot.lab import ceph, namespaces, openstack_image, store
 from hotfoot.lab.command import LabError, run
 from hotfoot.lab.host_files import File
 from hotfoot.lab.namespaces import host_argv
@@ -31,7 +31,7 @@ from hotfoot.lab.openstack_config import (
     clouds_text,
     controller_files,
 )
-from hotfoot.lab.openstack_parts import PORTS, SERVICES, Passwords, address, url
+from hotfoot.lab.openstack_parts import Passwords, address, apis, services, url
 from hotfoot.lab.own_files import write_host_files
 from hotfoot.lab.spec import MOST_FAKE_HOSTS, Lab, LabHost, Storage
 
@@ -45,7 +45,7 @@ _RESTART_S = 60
 _QUEUE_PORT = 5672
 
 
-def refuse(openstack: bool, fake_hosts: int, storage_kind: Storage, *, other: bool) -> None:
+def refuse(openstack: bool, fake_hosts: int, volumes: bool, storage_kind: Storage, *, other: bool) -> None:
     """Raise LabError where OpenStack cannot be had together with what else is asked for."""
     if openstack and (other or storage_kind in ("cephfs", "ceph", "iscsi")):
         raise LabError(
@@ -53,6 +53,8 @@ def refuse(openstack: bool, fake_hosts: int, storage_kind: Storage, *, other: bo
             "it goes neither with --hosts vm nor with --bare or --cpu-differs.",
             ExitStatus.USAGE,
         )
+    if volumes and not openstack:
+        raise LabError("--volumes are those of OpenStack's Cinder: they need --openstack.", ExitStatus.USAGE)
     if fake_hosts and not openstack:
         raise LabError("--fake-hosts are computes of OpenStack: they need --openstack.", ExitStatus.USAGE)
     if not 0 <= fake_hosts <= MOST_FAKE_HOSTS:
@@ -71,7 +73,8 @@ def start(lab: Lab, say: Callable[[str], None]) -> tuple[Passwords, int]:
     keys = [base64.urlsafe_b64encode(os.urandom(32)).decode() for _ in range(4)]
     own = folder / "openstack" / "files"
     found = controller_files(lab, passwords, (keys[0], keys[1], keys[2], keys[3]))
-    write_host_files(own, found | _own_programs(), {})
+    key_and_monitor = ceph.client_files(lab) if lab.volumes else {}
+    write_host_files(own, found | key_and_monitor | _own_programs(), {})
     clouds = clouds_file(lab)
     clouds.touch(0o600)
     clouds.write_text(clouds_text(lab, passwords))
@@ -113,7 +116,7 @@ def wait(lab: Lab, outer: int) -> None:
             said = log.read_text(errors="replace").strip().splitlines() or ["no message"]
             raise LabError(f"The lab's OpenStack did not come up: {said[-1]} (see {log} and {logs(lab)}).")
         time.sleep(0.1)
-    for service in PORTS:
+    for service in apis(lab):
         _wait_for_answer(lab, service, end)
 
 
@@ -164,7 +167,7 @@ def start_service(lab: Lab, name: str) -> None:
     """Start a service of the control plane that was stopped; it answers when this returns."""
     _service(lab, "start", name)
     end = time.monotonic() + _RESTART_S
-    if name in PORTS:
+    if name in apis(lab):
         _wait_for_answer(lab, name, end)
     if name == "rabbitmq":
         while True:
@@ -186,16 +189,17 @@ def service_states(lab: Lab) -> dict[str, str]:
     """Return ``up`` or ``down`` for each service of the control plane: whether its process is there."""
     root = _root(lab)
     found = {}
-    for name in SERVICES:
+    for name in services(lab):
         with contextlib.suppress(LabError):
             found[name] = run([*_inside(lab, root), "sh", _SERVICE, "status", name]).strip()
-    return {name: found.get(name, "down") for name in SERVICES}
+    return {name: found.get(name, "down") for name in services(lab)}
 
 
 def _service(lab: Lab, verb: str, name: str) -> None:
     _refuse_without(lab)
-    if name not in (*SERVICES, "fake-hosts"):
-        raise LabError(f"{name!r} is no service of the lab's OpenStack: use {', '.join(SERVICES)}.", ExitStatus.USAGE)
+    known = services(lab)
+    if name not in (*known, "fake-hosts"):
+        raise LabError(f"{name!r} is no service of the lab's OpenStack: use {', '.join(known)}.", ExitStatus.USAGE)
     run([*_inside(lab, _root(lab)), "env", namespaces.mark(lab.name), "sh", _SERVICE, verb, name])
 
 

@@ -7,8 +7,19 @@ from __future__ import annotations
 
 import json
 
+from hotfoot.lab import openstack_cinder
 from hotfoot.lab.host_files import File
-from hotfoot.lab.openstack_parts import Passwords, address, catalogue, database, login, queue, token_check, url
+from hotfoot.lab.openstack_parts import (
+    Passwords,
+    address,
+    catalogue,
+    database,
+    login,
+    queue,
+    token_check,
+    url,
+    volume_services,
+)
 from hotfoot.lab.spec import INSTANCES_PATH, Lab, LabHost
 
 CLOUD = "lab"
@@ -44,6 +55,7 @@ def controller_files(lab: Lab, passwords: Passwords, keys: tuple[str, str, str, 
     found = {
         "etc/openstack/address": address(lab) + "\n",
         "etc/openstack/fake-hosts": f"{lab.fake_hosts}\n",
+        "etc/openstack/volume-services": " ".join(volume_services() if lab.volumes else ()) + "\n",
         "etc/openstack/seed.json": json.dumps(seed),
         "etc/hosts": f"127.0.0.1 localhost\n{address(lab)} openstack\n"
         + "".join(f"{host.address} {host.name}\n" for host in lab.hosts),
@@ -53,6 +65,7 @@ def controller_files(lab: Lab, passwords: Passwords, keys: tuple[str, str, str, 
         "etc/placement/placement.conf": _placement(lab, passwords),
         "etc/glance/glance-api.conf": _glance(lab, passwords),
         "etc/neutron/neutron.conf": _neutron(lab, passwords),
+        "etc/cinder/cinder.conf": openstack_cinder.text(lab, passwords),
         "etc/nova/nova.conf": _nova(lab, passwords) + _nova_controller(),
         "etc/nova/fake.conf": _nova_fake(),
     }

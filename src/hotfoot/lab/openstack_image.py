@@ -2,8 +2,8 @@
 
 The services themselves come from the Python package index, in the versions of ``openstack/requirements.txt``, by pip
 with this machine's settings. That file is what `uv pip compile --python-version 3.13` makes of nova, keystone,
-openstack-placement, glance, neutron, waitress, PyMySQL and SQLAlchemy<2.1. The databases have all their tables, and are
-copied for each lab instead of made.
+openstack-placement, glance, neutron, cinder, waitress, PyMySQL and SQLAlchemy<2.1. The databases have all their tables,
+and are copied for each lab instead of made.
 """
 
 from __future__ import annotations
@@ -23,19 +23,26 @@ from hotfoot.lab.openstack_config import PROGRAMS
 from hotfoot.lab.openstack_parts import Passwords
 from hotfoot.lab.spec import Lab
 
-PACKAGES = ("rabbitmq-server", "mariadb-server-core", "mariadb-client-core", "python3", "iproute2")
+PACKAGES = ("rabbitmq-server", "mariadb-server-core", "mariadb-client-core", "python3", "iproute2", "ceph-common")
 LIBVIRT_BINDING = "python3-libvirt"
 """Debian's own, so that it is never newer than the libvirt of the hosts."""
 _COMMANDS = (
     "nova-compute nova-conductor nova-scheduler nova-manage keystone-manage placement-manage glance-manage "
-    "neutron-db-manage privsep-helper"
+    "neutron-db-manage cinder-manage cinder-scheduler cinder-volume privsep-helper"
 ).split()
 _TOOLS = "build.sh databases.py mariadb.cnf".split()
 _FORMAT = "1"
 _PYTHON = "3.13"
 """That of the suite: wheels are chosen for it, whatever Python this machine runs."""
-_GLIBC = range(17, 42)
-_PASTE = {"nova": "api-paste.ini", "neutron": "api-paste.ini", "glance": "glance-api-paste.ini"}
+_GLIBC = range(14, 42)
+"""The minor versions that wheels may name; what has no fitting wheel would be built for this machine's Python."""
+_SHIPPED = {
+    "nova": ("api-paste.ini",),
+    "neutron": ("api-paste.ini",),
+    "glance": ("glance-api-paste.ini",),
+    "cinder": ("api-paste.ini", "resource_filters.json"),
+}
+"""Settings that are taken as the packages bring them, by service."""
 
 
 def ensure(say: Callable[[str], None]) -> Path:
@@ -59,9 +66,10 @@ def _text(name: str) -> str:
 
 
 def _kept() -> Kept:
-    recipe = [_FORMAT, SUITE, *PACKAGES, LIBVIRT_BINDING, *_COMMANDS]
+    recipe = [_FORMAT, SUITE, _PYTHON, str(_GLIBC), *PACKAGES, LIBVIRT_BINDING, *_COMMANDS]
+    recipe += [f"{service}/{name}" for service, names in _SHIPPED.items() for name in names]
     recipe += [_text(name) for name in ("requirements.txt", *_TOOLS)]
-    content = "Debian 13 with Nova, Keystone, Placement, Glance, Neutron, RabbitMQ and MariaDB; some minutes"
+    content = "Debian 13 with Nova, Keystone, Placement, Glance, Neutron, Cinder, RabbitMQ and MariaDB; some minutes"
     return Kept("openstack", version_of("\n".join(recipe)), "the lab's OpenStack", content)
 
 
@@ -150,5 +158,6 @@ def _settings(root: Path) -> None:
         path = root / relative
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(file.content)
-    for service, name in _PASTE.items():
-        shutil.copy(root / PROGRAMS / "python" / "etc" / service / name, root / "etc" / service / name)
+    for service, names in _SHIPPED.items():
+        for name in names:
+            shutil.copy(root / PROGRAMS / "python" / "etc" / service / name, root / "etc" / service / name)

@@ -7,16 +7,25 @@ from dataclasses import dataclass
 
 from hotfoot.lab.spec import Lab
 
-PORTS: Mapping[str, int] = {"keystone": 5000, "placement": 8778, "glance": 9292, "neutron": 9696, "nova-api": 8774}
+PORTS: Mapping[str, int] = {
+    "keystone": 5000,
+    "placement": 8778,
+    "glance": 9292,
+    "neutron": 9696,
+    "nova-api": 8774,
+    "cinder-api": 8776,
+}
 """The services that answer by HTTP."""
-SERVICES = ("mariadb", "rabbitmq", *PORTS, "nova-conductor", "nova-scheduler")
-"""All of the control plane."""
+SERVICES = ("mariadb", "rabbitmq", *PORTS, "nova-conductor", "nova-scheduler", "cinder-scheduler", "cinder-volume")
+"""All that a control plane may have."""
 _ENTRIES = {
     "keystone": ("keystone", "identity", "/v3"),
     "placement": ("placement", "placement", ""),
     "glance": ("glance", "image", ""),
     "neutron": ("neutron", "network", ""),
     "nova-api": ("nova", "compute", "/v2.1"),
+    # The type that Nova looks for unless it is told otherwise, and that most clouds have.
+    "cinder-api": ("cinderv3", "volumev3", "/v3"),
 }
 """Name, type and path in Keystone's catalogue."""
 
@@ -35,6 +44,21 @@ def address(lab: Lab) -> str:
     return f"10.77.{lab.number}.250"
 
 
+def services(lab: Lab) -> tuple[str, ...]:
+    """Return the services of a lab's control plane."""
+    return tuple(name for name in SERVICES if lab.volumes or name not in volume_services())
+
+
+def volume_services() -> tuple[str, ...]:
+    """Return those that only a lab with volumes has."""
+    return tuple(name for name in SERVICES if name.startswith("cinder-"))
+
+
+def apis(lab: Lab) -> tuple[str, ...]:
+    """Return those of a lab's services that answer by HTTP."""
+    return tuple(name for name in services(lab) if name in PORTS)
+
+
 def url(lab: Lab, service: str) -> str:
     """Return where a service that answers by HTTP does so."""
     return f"http://{address(lab)}:{PORTS[service]}{_ENTRIES[service][2]}"
@@ -42,7 +66,7 @@ def url(lab: Lab, service: str) -> str:
 
 def catalogue(lab: Lab) -> list[list[str]]:
     """Return the entries of Keystone's catalogue: name, type and address each."""
-    return [[*_ENTRIES[service][:2], url(lab, service)] for service in PORTS]
+    return [[*_ENTRIES[service][:2], url(lab, service)] for service in apis(lab)]
 
 
 def database(name: str) -> str:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from hotfoot.lab import image, openstack_cloud
+from hotfoot.lab import image, openstack_cloud, openstack_volumes
 from hotfoot.lab.command import LabError, run
 from hotfoot.lab.namespaces import host_argv
 from hotfoot.lab.openstack_config import CLOUD, PHYSICAL_NETWORK
@@ -66,6 +66,8 @@ def join(lab: Lab, control_plane: int, disk_mib: int) -> None:
         cloud = connect(lab)
         _make_images(lab, cloud, disk_mib)
         _make_network(lab, cloud)
+        if lab.volumes:
+            openstack_volumes.wait(lab, cloud)
         _wait_for_computes(lab, cloud)
 
 
@@ -102,8 +104,8 @@ def create(
 
     It is in the server group of that name, which is made (anti-affinity) when it is first asked for.
 
-    The address lies in the kernel's command line, and this in an image of the instance's own. Raises LabError with
-    Nova's reason, and leaves neither server nor image then.
+    The address lies in the kernel's command line, and this in an image or a volume of the instance's own. Raises
+    LabError with Nova's reason, and leaves neither server, image nor volume then.
     """
     with _told():
         return _create(lab, connect(lab), host, instance, cmdline, group)
@@ -112,19 +114,18 @@ def create(
 def _create(
     lab: Lab, cloud: Connection, host: LabHost | None, instance: LabInstance, cmdline: str, group: str | None
 ) -> LabInstance:
-    disk: bytes = cloud.image.download_image(_found(cloud.get_image(IMAGE), IMAGE).id).content
-    own = _make_image(cloud, f"{IMAGE}-{instance.name}", disk, cmdline)
     network = _found(cloud.get_network(NETWORK), NETWORK)
     wish: dict[str, Any] = {"host": host.name} if host else {}
     if group:
         wish["scheduler_hints"] = {"group": _group(cloud, group).id}
-    server = cloud.compute.create_server(
-        name=instance.name,
-        image_id=own.id,
-        flavor_id=_flavor(cloud, instance.memory_mib).id,
-        networks=[{"uuid": network.id, "fixed_ip": instance.address}],
-        **wish,
-    )
+    with _root(lab, cloud, instance, cmdline) as root:
+        server = cloud.compute.create_server(
+            name=instance.name,
+            flavor_id=_flavor(cloud, instance.memory_mib).id,
+            networks=[{"uuid": network.id, "fixed_ip": instance.address}],
+            **root,
+            **wish,
+        )
     try:
         running = _wait_for_server(cloud, server.id, instance.name)
     except BaseException:
@@ -134,6 +135,26 @@ def _create(
     mac = next(iter(running.addresses.values()))[0]["OS-EXT-IPS-MAC:mac_addr"]
     fresh = {"uuid": running.id, "domain": running.instance_name, "mac": mac}
     return LabInstance.model_validate(instance.model_dump() | fresh)
+
+
+@contextlib.contextmanager
+def _root(lab: Lab, cloud: Connection, instance: LabInstance, cmdline: str) -> Iterator[dict[str, Any]]:
+    """Make what a server boots from, and give how Nova is told so; it is gone again where no server comes of it."""
+    if lab.volumes:
+        volume = openstack_volumes.make(cloud, instance.name, _properties(cloud, cmdline))
+        told: dict[str, Any] = {"block_device_mapping": openstack_volumes.as_root(volume)}
+    else:
+        disk: bytes = cloud.image.download_image(_found(cloud.get_image(IMAGE), IMAGE).id).content
+        own = _make_image(cloud, f"{IMAGE}-{instance.name}", disk, cmdline)
+        told = {"image_id": own.id}
+    try:
+        yield told
+    except BaseException:
+        if lab.volumes:
+            openstack_volumes.remove(cloud, volume)
+        else:
+            cloud.delete_image(own.id)
+        raise
 
 
 def _wait_for_server(cloud: Connection, uuid: str, name: str) -> Any:
@@ -202,11 +223,18 @@ def _make_image(cloud: Connection, name: str, disk: bytes, cmdline: str) -> Any:
         container_format="bare",
         visibility="public",
         wait=True,
-        kernel_id=_found(cloud.get_image(KERNEL), KERNEL).id,
-        ramdisk_id=_found(cloud.get_image(RAMDISK), RAMDISK).id,
-        os_command_line=cmdline,
-        hw_video_model="none",
+        **_properties(cloud, cmdline),
     )
+
+
+def _properties(cloud: Connection, cmdline: str) -> dict[str, Any]:
+    """Return the properties of an image, or of a volume, that boots the instances' kernel."""
+    return {
+        "kernel_id": _found(cloud.get_image(KERNEL), KERNEL).id,
+        "ramdisk_id": _found(cloud.get_image(RAMDISK), RAMDISK).id,
+        "os_command_line": cmdline,
+        "hw_video_model": "none",
+    }
 
 
 def _found(thing: Any, name: str) -> Any:

@@ -87,7 +87,8 @@ class Lab(_Value):
     With ``cpu_differs`` the last host gives its instances less of a CPU than the others, and they have all of it.
     ``accelerator`` is the instances'; ``vm_accelerator`` that of hosts which are virtual machines, else None.
     With a ``firewall`` each host lets nobody in but to SSH.
-    With ``openstack`` instances are made by its Nova, which has ``fake_hosts`` more without a hypervisor.
+    With ``openstack`` instances are made by its Nova, which has ``fake_hosts`` more without a hypervisor. With
+    ``volumes`` it has Cinder too, on a Ceph cluster, and instances have their disks there.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Lab(_Value):
     firewall: Firewall = "none"
     openstack: bool = False
     fake_hosts: int = 0
+    volumes: bool = False
     ready: bool = False
 
     def host(self, name: str) -> LabHost:

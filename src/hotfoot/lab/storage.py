@@ -60,6 +60,8 @@ def prepare(lab: Lab) -> None:
     obstacle_here = None if lab.vm_accelerator else obstacle(lab.storage)
     if obstacle_here:
         raise LabError(f"This machine cannot have that storage: {obstacle_here}.", ExitStatus.REFUSED)
+    for host in lab.hosts if ceph.has_pool(lab) else ():
+        ceph.join(lab, host)
     if lab.storage == "glusterfs":
         _make_volume(lab)
         options = "defaults,_netdev,nofail,x-systemd.requires=glusterd.service"
@@ -74,8 +76,6 @@ def prepare(lab: Lab) -> None:
     else:
         for host in lab.hosts:
             _on(lab, host, "chown", "libvirt-qemu:kvm", INSTANCES_PATH)
-            if lab.storage == "ceph":
-                ceph.join(lab, host)
             if lab.storage == "iscsi" and lab.vm_accelerator:
                 iscsi_hosts.log_in(lab, host)
             elif lab.storage == "iscsi":

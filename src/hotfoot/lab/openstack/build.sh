@@ -51,6 +51,7 @@ compute() {
         --database_connection '{scheme}://{username}@{hostname}/nova_cell1?{query}' \
         --transport-url '{scheme}://{username}:{password}@{hostname}:{port}/{path}'
     inside nova-manage db sync
+    inside cinder-manage db sync
 }
 identity & identity=$!
 compute & compute=$!

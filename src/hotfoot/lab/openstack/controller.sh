@@ -31,4 +31,5 @@ for name in keystone placement glance neutron; do service start $name; done
 # RabbitMQ, Keystone and Placement: Nova's services end, or wait for long, where one of these is not there yet.
 for port in 5672 5000 8778; do chroot root python3 /opt/openstack/lib/await_port.py "$address" $port; done
 for name in nova-conductor nova-scheduler nova-api; do service start $name; done
+for name in $(cat root/etc/openstack/volume-services); do service start "$name"; done
 : > "$files/../started"

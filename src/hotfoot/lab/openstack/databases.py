@@ -7,7 +7,7 @@ import time
 
 import pymysql
 
-NAMES = ("keystone", "placement", "glance", "neutron", "nova_api", "nova_cell0", "nova_cell1")
+NAMES = ("keystone", "placement", "glance", "neutron", "cinder", "nova_api", "nova_cell0", "nova_cell1")
 PATIENCE_S = 60
 
 end = time.monotonic() + PATIENCE_S

@@ -24,7 +24,8 @@ case $name in
     glance) export OS_GLANCE_CONFIG_DIR=/etc/glance; serve glance.wsgi.api 9292 ;;
     neutron) export OS_NEUTRON_CONFIG_FILES=neutron.conf; serve neutron.wsgi.api 9696 ;;
     nova-api) serve nova.wsgi.osapi_compute 8774 ;;
-    nova-conductor | nova-scheduler) set_command "$name" ;;
+    cinder-api) serve cinder.wsgi.api 8776 ;;
+    nova-conductor | nova-scheduler | cinder-scheduler | cinder-volume) set_command "$name" ;;
     fake-hosts) set_command python3 /opt/openstack/python/fakecompute.py "$(cat /etc/openstack/fake-hosts)" ;;
     *) echo "there is no service $name" >&2; exit 2 ;;
 esac
