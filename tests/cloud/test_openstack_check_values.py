@@ -120,3 +120,24 @@ def test_a_volume_beside_an_image_asks_for_nothing() -> None:
     volumes = [attached_as("/dev/vda", VOLUME, volume_image_metadata={"hw_machine_type": "q35"})]
     found = move_of(server(), image={}, ports=(), volumes=volumes, held=(), untold=(), newest=(2, 96))
     assert found.image_properties == {}
+
+
+def attached_for(*hosts: str | None, server_id: str = UUID) -> dict[str, Any]:
+    told = [{"server_id": server_id, "attachment_id": f"at-{host}", "host_name": host} for host in hosts]
+    return {"id": VOLUME, "attachments": told}
+
+
+@pytest.mark.parametrize(
+    ("volume", "task", "strays"),
+    [
+        (attached_for("n1"), None, []),
+        (attached_for("n1", "n2"), None, ["at-n2"]),
+        (attached_for("n1", "n2"), "migrating", []),
+        (attached_for(None), None, []),
+        (attached_for("n2", server_id="another"), None, []),
+    ],
+)
+def test_an_attachment_for_a_host_where_the_server_is_not(volume: Any, task: str | None, strays: list[str]) -> None:
+    moving = server(**{"OS-EXT-STS:task_state": task})
+    found = move_of(moving, image={}, ports=(), volumes=[volume], held=(), untold=(), newest=(2, 96))
+    assert [one.id for one in found.strays] == strays

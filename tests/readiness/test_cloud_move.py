@@ -11,7 +11,7 @@ from tests.readiness.clouds import TRAITS, hypervisor, provider, sound, uuid
 
 from hotfoot.readiness.cloud_facts import AggregateFact, CloudFacts
 from hotfoot.readiness.cloud_judge import judge_move
-from hotfoot.readiness.cloud_move import CARACAL, EPOXY, TRAIN, ZED, MoveFacts
+from hotfoot.readiness.cloud_move import CARACAL, EPOXY, TRAIN, ZED, Attachment, MoveFacts
 from hotfoot.readiness.finding import Finding, Severity
 
 BEFORE_TRAIN = (2, 72)
@@ -150,6 +150,13 @@ def test_a_shared_volume_needs_a_host_that_can_attach_it() -> None:
     facts = replace(sound(), providers=(provider("n1"), poorer))
     codes = {code for code, _ in found(facts, move(shared_volumes=("v1",)))["n2"]}
     assert codes == {"shared-volume"}
+
+
+def test_an_attachment_that_a_broken_off_move_has_left_is_advice_with_its_number() -> None:
+    finding = only(move(strays=(Attachment("at-1", "vol-1", "n2"),)))
+    assert (finding.code, finding.severity) == ("cloud_move.stray-attachment", ADVICE)
+    assert "attachment at-1 for n2" in finding.evidence
+    assert "openstack volume attachment delete at-1" in finding.remedy
 
 
 def test_aggregates_that_flavours_ask_for() -> None:

@@ -5,7 +5,7 @@ The fields are those of the Compute API reference at microversions 2.53 to 2.96,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from hotfoot.readiness.cloud_facts import (
     ProviderFact,
     ServiceFact,
 )
-from hotfoot.readiness.cloud_move import MoveFacts
+from hotfoot.readiness.cloud_move import Attachment, MoveFacts
 
 Json = Mapping[str, Any]
 
@@ -159,9 +159,22 @@ def move_of(
         ports={str(port["id"]): str(port.get("binding:vnic_type") or "normal") for port in ports},
         held={allocation.provider: allocation.resources for allocation in held},
         shared_volumes=tuple(str(volume["id"]) for volume in volumes if volume.get("multiattach")),
+        strays=tuple(_strays(server, volumes)),
         pinned_zone=server.get("pinned_availability_zone") or None,
         newest=newest,
     )
+
+
+def _strays(server: Json, volumes: Iterable[Json]) -> Iterator[Attachment]:
+    """Yield the attachments of a server's volumes for other hosts than its own; none while Nova works on it.
+
+    Cinder tells hosts to administrators alone.
+    """
+    here = server.get("OS-EXT-SRV-ATTR:host")
+    for volume in volumes if server.get("OS-EXT-STS:task_state") is None else ():
+        for one in volume.get("attachments") or ():
+            if one.get("server_id") == server["id"] and one.get("host_name") not in (None, here):
+                yield Attachment(str(one.get("attachment_id")), str(volume["id"]), str(one["host_name"]))
 
 
 def _image_of_root(server: Json, volumes: Iterable[Json]) -> Json:

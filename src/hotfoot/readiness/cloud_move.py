@@ -19,6 +19,15 @@ TRAIN, ZED, CARACAL, EPOXY = (2, 79), (2, 93), (2, 96), (2, 97)
 """The newest microversion of a release; of Epoxy, the first beyond those of the releases before it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """That a volume is attached to the instance for a host, as Cinder has it."""
+
+    id: str
+    volume: str
+    host: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoveFacts:
     """What Nova and its neighbours tell of one instance, and of the cloud that is to move it."""
@@ -41,6 +50,8 @@ class MoveFacts:
     """What it has of each resource provider (UUID), by resource class."""
     shared_volumes: tuple[str, ...] = ()
     """Volumes (UUID) that may be attached to several instances."""
+    strays: tuple[Attachment, ...] = ()
+    """Attachments for hosts where it is not, though it is not being moved."""
     pinned_zone: str | None = None
     """The availability zone that was asked for; None: any, or not known (before microversion 2.96)."""
     newest: tuple[int, int] = (2, 53)
@@ -110,6 +121,18 @@ def _own(move: MoveFacts) -> Iterator[Finding]:
             " before instances are made.",
         )
     yield from _image(move, image)
+    for stray in move.strays:
+        yield _own_finding(
+            move,
+            "stray-attachment",
+            Severity.ADVICE,
+            what=f"A volume of {move.name} is attached for {stray.host}, where {move.name} is not.",
+            evidence=f"volume {stray.volume}: attachment {stray.id} for {stray.host}; {move.name} is on {move.host}",
+            why="A move that was broken off leaves it behind. It hinders no move, but the volume stays in use when"
+            " nobody has it any more, and the storage may go on letting that host in.",
+            remedy=f"`openstack volume attachment delete {stray.id}`. Cinder refuses (409) where Nova itself names this"
+            f" one: then move {move.name} first, which puts Nova right, and check again.",
+        )
     for sentence in move.untold:
         yield _own_finding(
             move,
