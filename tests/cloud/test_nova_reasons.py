@@ -33,6 +33,10 @@ MOVING = Moving(name="web1", source="n1", destination="n2")
             "Migration pre-check error: Unable to migrate web1 to n2: Lack of memory(host:64 <= instance:128)",
             "n2 has no room for web1 any more (host:64 <= instance:128)",
         ),
+        (
+            "The supplied disk path (/var/lib/nova/instances/3f0c) already exists, it is expected not to exist.",
+            "has left /var/lib/nova/instances/3f0c on n2; Nova removes it when it gives this one up: try it again",
+        ),
         ("Anti-affinity instance group policy was violated", "The anti-affinity rule of a server group"),
         ("Insufficient compute resources: Free memory 10.00 MB < requested 128 MB.", "n2 has no room for web1"),
         ("Quota exceeded for cores: Requested 1, but already used 20 of 20 cores", "The quota of the project of web1"),

@@ -64,6 +64,11 @@ _RULES = (
         " copied.",
     ),
     (
+        r"supplied disk path \((?P<detail>.+?)\) already exists",
+        "A move of {name} that was broken off has left {detail} on {there}; Nova removes it when it gives this one up:"
+        " try it again.",
+    ),
+    (
         r"(?P<kind>anti-affinity|affinity|soft-\S+)\s+(server|instance) group policy was violated",
         "The {kind} rule of a server group of {name} forbids {there}; choose another host.",
     ),
