@@ -224,6 +224,18 @@ def test_whether_a_server_with_volumes_can_move_is_told_with_nothing_left_unknow
     assert [place["state"] for place in said.json["destinations"]] == ["ok"]
 
 
+def test_what_was_asked_for_by_the_image_of_the_volume_that_it_boots_from_is_judged(
+    cloud: Connection, blind: Path
+) -> None:
+    (root,) = (uuid for uuid, device in volumes_shown(blind, "vm1").items() if device == "vda")
+    cloud.block_storage.set_volume_image_metadata(root, hw_machine_type="pc")
+    try:
+        (finding,) = hotfoot("check", "--instance", "vm1", "--json", cluster=blind).json["findings"]
+        assert (finding["code"], "hw_machine_type=pc" in finding["evidence"]) == ("cloud_move.machine-type", True)
+    finally:
+        cloud.block_storage.delete_volume_image_metadata(root, keys=["hw_machine_type"])
+
+
 def test_what_a_broken_off_move_leaves_of_volumes_is_told_until_it_is_gone(
     lab: TestLab, cloud: Connection, blind: Path
 ) -> None:
