@@ -248,7 +248,7 @@ def test_the_token_expires_while_a_migration_goes_on(lab: TestLab, cloud: Connec
 
             assert not refused()
             wait_until(refused, "a token that was given later does not expire")
-            assert under_way(lab, "vm1")
+            wait_until(lambda: under_way(lab, "vm1"), "it does not outlive the token")
         finally:
             lab.lab("shape", destination, "1gbit")
         said = finish(process, timeout_s=300)
