@@ -53,12 +53,14 @@ if attribute in os.listxattr(brick):
 if os.listdir(brick):
     sys.exit("%s is not empty, and is not taken for a brick" % brick)
 """
+# For some time after a daemon was started its peers cannot have it heal (Commit failed): no matter where nothing waits.
 _HEAL = """
 for again in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
     said=$(gluster --mode=script volume heal "$1" 2>&1)
     launched=$?
-    sleep 2
-    gluster --mode=script volume heal "$1" statistics heal-count | grep '^Number of entries' | grep -qv ': 0$' || break
+    sleep "${2:-2}"
+    counts=$(gluster --mode=script volume heal "$1" statistics heal-count | grep '^Number of entries')
+    if [ -n "$counts" ] && ! echo "$counts" | grep -qv ': 0$'; then exit 0; fi
 done
 test $launched = 0 || { echo "$said" | tail -n 1 >&2; exit 1; }
 """
