@@ -209,8 +209,8 @@ def test_a_migration_that_is_about_to_switch_over_is_not_given_up() -> None:
         assert steering.step(sample) == ()
 
 
-def _in_bursts(first_ms: int, burst_mib: float = 15) -> list[JobSample]:
-    """Return the begins of passes over 24 MiB/s; a guest slowed down to 99 % writes so much once in a second."""
+def _in_bursts(first_ms: int) -> list[JobSample]:
+    """Return the begins of passes over 24 MiB/s; a guest slowed down to 99 % writes 15 MiB once in a second."""
     samples: list[JobSample] = []
     left, sent, at_ms = 96 * MIB, 0, 0
     while left and len(samples) < 100:
@@ -228,7 +228,7 @@ def _in_bursts(first_ms: int, burst_mib: float = 15) -> list[JobSample]:
         ended_ms = at_ms + round(1000 * left / (24 * MIB))
         sent += left
         bursts = sum(at_ms < burst_ms <= ended_ms for burst_ms in range(first_ms, ended_ms + 1, 1000))
-        left, at_ms = round(bursts * burst_mib * MIB), ended_ms
+        left, at_ms = bursts * 15 * MIB, ended_ms
     return samples
 
 
@@ -237,18 +237,6 @@ def test_a_guest_that_is_throttled_to_bursts_is_judged_over_more_than_one_of_the
     steering = Steering(replace(BUILT_IN["balanced"], max_downtime_ms=100), ALL)
     taken = [action for sample in _in_bursts(first_ms) for action in steering.step(sample)]
     assert {action.kind for action in taken} <= {ActionKind.THROTTLE}
-
-
-def test_on_the_last_rung_a_guest_that_hardly_converges_is_given_up_late_where_nothing_else_is_left() -> None:
-    """Measured: 86 % of what was sent was dirtied over three slices, and 10 s later such a guest had moved."""
-    balanced = Steering(replace(BUILT_IN["balanced"], max_downtime_ms=100), ALL)
-    taken = [action for sample in _in_bursts(0, burst_mib=26) for action in balanced.step(sample)]
-    assert [action.kind for action in taken] == [ActionKind.THROTTLE, ActionKind.GIVE_UP]
-    assert 15_000 <= taken[1].at_ms - taken[0].at_ms < 25_000
-    must_finish = Steering(replace(BUILT_IN["must-finish"], max_downtime_ms=100), Means(throttle=True))
-    taken = [action for sample in _in_bursts(0, burst_mib=26) for action in must_finish.step(sample)]
-    assert taken[-1].kind is ActionKind.PAUSE
-    assert taken[-1].at_ms - taken[0].at_ms < 10_000
 
 
 @pytest.mark.parametrize("phase", [Phase.PREPARING, Phase.COPYING_DISKS, Phase.POST_COPY, Phase.FINISHING])

@@ -27,8 +27,6 @@ LADDER_PATIENCE, LADDER_PATIENCE_MS = 6, 6_000
 that takes a second."""
 TOP_PATIENCE_MS = 2_000
 """On the last rung a whole pass is waited for, and so long at least: sooner QEMU does not climb on."""
-LAST_PATIENCE_MS = 15_000
-"""So long where only giving up is left: a guest that writes in bursts was moved 10 s after QEMU's last rung."""
 THROTTLE_SLICE_MS = 10
 """A throttled vCPU runs for so long, and then stands still for as long as the percentage says (QEMU,
 CPU_THROTTLE_TIMESLICE_NS): at 99 % it writes once in a second, in a burst."""
@@ -207,9 +205,7 @@ class Steering:
             return False
         still_ms = sample.elapsed_ms - self._rung_at_ms
         if self._throttle_percent >= self._top_percent():
-            more = {ActionKind.POST_COPY, ActionKind.PAUSE}.intersection(self._steps)
-            patience_ms = TOP_PATIENCE_MS if more else LAST_PATIENCE_MS
-            return self._passes_on_rung < 1 or still_ms < max(patience_ms, self._telling_ms)
+            return self._passes_on_rung < 1 or still_ms < max(TOP_PATIENCE_MS, self._telling_ms)
         return self._passes_on_rung < LADDER_PATIENCE or still_ms < LADDER_PATIENCE_MS
 
     def _least(self, dirty_bytes: int) -> bool:
