@@ -80,38 +80,3 @@ def test_of_what_another_process_began_no_time_is_learned() -> None:
     streams.seen(1, look(120, 40), 51.0)
     assert streams.sending == [1]
     assert streams.opened_s is None
-
-
-def alone(streams: SeenStreams, n: int, mib_per_s: int, from_s: float) -> None:
-    streams.begun(n, from_s, 100 * MIB)
-    streams.ready(n, from_s)
-    streams.let_go(n, from_s)
-    for second in range(4):
-        streams.seen(n, look(10 + mib_per_s * second, 320), from_s + second)
-
-
-def test_a_stream_alone_that_sends_less_than_its_links_carry_tells_what_streams_reach() -> None:
-    streams = SeenStreams()
-    alone(streams, 1, 90, from_s=0.0)
-    assert streams.own_bytes_per_s is None  # the link holds it back
-    streams.ended(1)
-    alone(streams, 2, 50, from_s=10.0)
-    assert streams.own_bytes_per_s == pytest.approx(50 * MIB)
-    streams.ended(2)
-    alone(streams, 3, 80, from_s=20.0)
-    assert streams.own_bytes_per_s == pytest.approx(80 * MIB)  # the one before was busy otherwise
-    streams.ended(3)
-    alone(streams, 4, 30, from_s=30.0)
-    assert streams.own_bytes_per_s == pytest.approx(80 * MIB)
-
-
-def test_what_streams_reach_is_not_told_by_one_that_shares_or_has_little_left_to_send() -> None:
-    streams = SeenStreams()
-    streams.begun(1, 0.0, 100 * MIB)
-    streams.ready(1, 0.0)
-    streams.let_go(1, 0.0)
-    streams.seen(1, look(10, 310), 1.0)
-    streams.seen(1, look(310, 2, iteration=2), 4.0)
-    streams.seen(1, look(320, 2, iteration=3), 8.0)
-    alone(streams, 2, 30, from_s=10.0)  # the first one still sends
-    assert streams.own_bytes_per_s is None

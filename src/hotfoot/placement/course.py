@@ -178,7 +178,7 @@ class Course:
                 continue
             if not done.issuperset(self.waits_for(step)):
                 continue
-            if can_use_one_more(self._sends(step, seen), ahead_s, self._loads(step, running, seen)):
+            if can_use_one_more(self.fastest(step) or 0.0, ahead_s, self._loads(step, running, seen)):
                 running.append(step)
                 chosen.append(step)
         return tuple(chosen)
@@ -193,7 +193,7 @@ class Course:
         if not self._within_limits(step, others):
             return False
         ahead_s = PREPARED_S if seen.ahead_s is None else seen.ahead_s
-        return can_use_one_more(self._sends(step, seen), ahead_s, self._loads(step, others, seen))
+        return can_use_one_more(self.fastest(step) or 0.0, ahead_s, self._loads(step, others, seen))
 
     def waits_for(self, step: Step) -> set[int]:
         """Return what it waits for: what the plan says, and earlier moves of the same instance in the same plan."""
@@ -232,16 +232,12 @@ class Course:
 
     def _ends_within(self, seconds: float, step: Step, seen: Seen) -> bool:
         """Say whether a running move will have sent all by then: the one after it may be judged meanwhile."""
-        left_bytes, rate = seen.left_bytes.get(step.n), self._sends(step, seen)
-        return left_bytes is not None and rate > 0 and left_bytes / rate <= seconds
+        left_bytes, rate = seen.left_bytes.get(step.n), self.fastest(step)
+        return left_bytes is not None and rate is not None and left_bytes / rate <= seconds
 
     def fastest(self, step: Step) -> int | None:
         """Return the bytes per second of the narrowest link that a move goes over; None: not known."""
         return min(filter(None, (self.links.get(host) for host in (step.source, step.destination))), default=None)
-
-    def _sends(self, step: Step, seen: Seen) -> float:
-        """Return the bytes per second that a move would send if it were alone; 0: not known."""
-        return min(filter(None, (self.fastest(step), seen.own_bytes_per_s)), default=0.0)
 
     def _loads(self, step: Step, running: list[Step], seen: Seen) -> Iterator[Load]:
         """Yield what the links of a move carry already, as far as they are known; none where it sends nothing."""
@@ -253,7 +249,7 @@ class Course:
             if rate and step.transfer_bytes:
                 yield Load(
                     rate=rate,
-                    asked=sum(self._sends(other, seen) for other, bytes_ in left.items() if bytes_),
+                    asked=sum(self.fastest(other) or 0 for other, bytes_ in left.items() if bytes_),
                     left_bytes=sum(left.values()),
                 )
 

@@ -37,8 +37,6 @@ class Seen:
     """What they have yet to send; of others all that is planned."""
     ahead_s: float | None = None
     """From the moment that is decided upon to the first byte of a move; None: not seen yet."""
-    own_bytes_per_s: float | None = None
-    """What a stream sends where no link holds it back; None: all of them fill their links, as far as was seen."""
 
 
 def can_use_one_more(fastest: float, prepared_s: float, loads: Iterable[Load]) -> bool:

@@ -191,9 +191,7 @@ class PlanRun:
         return self.course.startable(self._seen(None if prepared_s is None else prepared_s + LOOK_S))
 
     def _seen(self, ahead_s: float | None) -> Seen:
-        streams = self._streams
-        left_bytes = streams.left_bytes(time.monotonic())
-        return Seen(left_bytes=left_bytes, ahead_s=ahead_s, own_bytes_per_s=streams.own_bytes_per_s)
+        return Seen(left_bytes=self._streams.left_bytes(time.monotonic()), ahead_s=ahead_s)
 
     def _let_send(self) -> None:
         """Let those send that are ready, as far as the links can use it."""
@@ -238,7 +236,7 @@ class PlanRun:
                 self._streams.followed(step.n, time.monotonic())
                 result = await carrying.follow(show, lambda: self._taken_over(carrying))
             else:
-                self._streams.begun(step.n, time.monotonic(), self.course.fastest(step))
+                self._streams.begun(step.n, time.monotonic())
                 result = await carrying.carry_out(show, lambda: self._may_send(step.n))
         except asyncio.CancelledError:
             result = await carrying.give_up("Stopped before it began.")

@@ -15,10 +15,6 @@ AMPLY = 2.0
 EARLY_S = 0.5
 """So much before its turn a stream is opened: the pass before may end in empty pages, which take no time, and two that
 share a link for a moment waste less of it than none."""
-ALONE_S = 2.0
-"""So long a stream is looked at, alone and in its first pass, before its rate tells something."""
-HELD_BACK = 0.7
-"""Of a link's rate; a stream that sends more is held back by the link, as busy hosts do not fill one all the time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +37,6 @@ class _Look:
 @dataclass(slots=True, kw_only=True)
 class _Stream:
     begun_s: float
-    link_bytes_per_s: int | None = None
-    """What the narrowest link that it goes over carries."""
     ready_s: float = 0.0
     let_go_s: float | None = None
     first: _Look | None = None
@@ -51,8 +45,6 @@ class _Stream:
     mark: _Look | None = None
     """The last one in the first pass with more left than opening the next stream takes."""
     last: _Look | None = None
-    alone: _Look | None = None
-    """Since then it has been the only one that sends."""
 
 
 class SeenStreams:
@@ -67,11 +59,10 @@ class SeenStreams:
         self._opened_s: list[float] = []
         self._later_s: list[float] = []
         """How much later than what remained in their first pass told streams have ended."""
-        self._own_bytes_per_s: float | None = None
 
-    def begun(self, n: int, at_s: float, link_bytes_per_s: int | None = None) -> None:
-        """Learn that a move is being judged; ``link_bytes_per_s``: of the narrowest link on its way, if known."""
-        self._running[n] = _Stream(begun_s=at_s, link_bytes_per_s=link_bytes_per_s)
+    def begun(self, n: int, at_s: float) -> None:
+        """Learn that a move is being judged."""
+        self._running[n] = _Stream(begun_s=at_s)
 
     def ready(self, n: int, at_s: float) -> None:
         """Learn that a move is judged."""
@@ -102,7 +93,6 @@ class SeenStreams:
         )
         if look.iteration == 1 and look.left_s >= (self.opened_s or 0.0):
             stream.mark = look
-        self._learn_rate(stream, look)
         if stream.let_go_s is None or stream.opened or look.sent_bytes < SENDING_BYTES:
             return
         if stream.first is None:
@@ -112,18 +102,6 @@ class SeenStreams:
             bytes_per_s = (look.sent_bytes - stream.first.sent_bytes) / (look.at_s - stream.first.at_s)
             sending_s = stream.first.sent_bytes / bytes_per_s
             self._opened_s.append(max(0.0, stream.first.at_s - stream.let_go_s - sending_s))
-
-    def _learn_rate(self, stream: _Stream, look: _Look) -> None:
-        """Learn how fast a stream is that is alone, as long as it sends all the time: in its first pass."""
-        link = stream.link_bytes_per_s
-        if len(self.sending) > 1 or look.iteration > 1 or look.sent_bytes < SENDING_BYTES or not link:
-            stream.alone = None
-        elif stream.alone is None:
-            stream.alone = look
-        elif look.at_s - stream.alone.at_s >= ALONE_S:
-            rate = (look.sent_bytes - stream.alone.sent_bytes) / (look.at_s - stream.alone.at_s)
-            if rate < HELD_BACK * link or self._own_bytes_per_s is not None:
-                self._own_bytes_per_s = max(rate, self._own_bytes_per_s or 0.0)
 
     def ended(self, n: int, elapsed_ms: int | None = None) -> None:
         """Learn that a move is over, and how long the hypervisor says that it took; None: it does not say."""
@@ -136,11 +114,6 @@ class SeenStreams:
     def sending(self) -> Collection[int]:
         """The moves that were let go."""
         return [n for n, stream in self._running.items() if stream.let_go_s is not None]
-
-    @property
-    def own_bytes_per_s(self) -> float | None:
-        """What a stream sends that no link holds back: the most that was seen. None: links do, as far as was seen."""
-        return self._own_bytes_per_s
 
     @property
     def opened_s(self) -> float | None:
