@@ -81,22 +81,22 @@ class TestLab:
         return found
 
 
-def bring_up(name: str, *options: str) -> TestLab:
+def bring_up(name: str, *options: str, timeout_s: float = 400) -> TestLab:
     """Bring up a lab and return it.
 
     On GlusterFS unless asked otherwise: tests take hosts away, which a single NFS server does not bear.
     """
     if "--storage" not in options:
         options = (*options, "--storage", "glusterfs")
-    found = well("lab", "up", "--name", name, "--json", *options, timeout_s=400).json
+    found = well("lab", "up", "--name", name, "--json", *options, timeout_s=timeout_s).json
     return TestLab(name, Path(found["cluster_file"]), tuple(host["name"] for host in found["hosts"]))
 
 
 @contextmanager
-def raised(name: str, *options: str) -> Iterator[TestLab]:
+def raised(name: str, *options: str, timeout_s: float = 400) -> Iterator[TestLab]:
     """Bring up a lab, in place of one that a killed run has left, and take it down whatever happens."""
     hotfoot("lab", "down", "--name", name)
     try:
-        yield bring_up(name, *options)
+        yield bring_up(name, *options, timeout_s=timeout_s)
     finally:
         hotfoot("lab", "down", "--name", name)

@@ -6,46 +6,30 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.lab.command import hotfoot, well
+from tests.lab.command import well
 from tests.lab.labs import TestLab
-from tests.lab.test_bare_nfs import HOSTS, advice, broken, codes
 from tests.lab.tree import differences, tree
-
-from hotfoot.lab import vm_host
+from tests.lab.vm_labs import HOSTS, TIMEOUT_S, advice, broken, codes, machines, marks
 
 NAME = "vmk2"
-# Where the machine emulates processors this takes many minutes.
-pytestmark = [
-    pytest.mark.matrix,
-    pytest.mark.skipif(
-        bool(vm_host.obstacles(NAME, 2)),
-        reason=f"this machine cannot run virtual machines as hosts: {vm_host.obstacles(NAME, 2)}",
-    ),
-]
+pytestmark = marks(NAME)
 CEPHFS = {"cephfs.no-conf": 2, "cephfs.no-keyring": 2, "shared_path.not-mounted": 2}
 KEYRING = "/etc/ceph/ceph.client.compute.keyring"
 PATH = "/var/lib/nova/instances"
-_TIMEOUT_S = 900
-
-
-def _up(*options: str) -> TestLab:
-    hotfoot("lab", "down", "--name", NAME)
-    up = ("lab", "up", "--name", NAME, "--hosts", "vm:2", "--storage", "cephfs", "--json", *options)
-    return TestLab(NAME, Path(well(*up, timeout_s=_TIMEOUT_S).json["cluster_file"]), HOSTS)
 
 
 @pytest.fixture
 def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestLab]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    yield _up("--bare")
-    hotfoot("lab", "down", "--name", NAME)
+    with machines(NAME, "cephfs", "--bare") as lab:
+        yield lab
 
 
 @pytest.fixture
 def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestLab]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    yield _up("--instances", "1", "--memory", "128")
-    hotfoot("lab", "down", "--name", NAME)
+    with machines(NAME, "cephfs", "--instances", "1", "--memory", "128") as lab:
+        yield lab
 
 
 def mounted(lab: TestLab, host: str) -> str:
@@ -56,7 +40,7 @@ def test_bare_hosts_mount_cephfs_by_their_kernel_and_are_given_back_as_they_were
     before = {host: tree(bare, host) for host in HOSTS}
     assert codes(bare, 8) == broken(CEPHFS) | advice()
 
-    prepared = bare.run("prepare", "--yes", "--json", timeout_s=_TIMEOUT_S)
+    prepared = bare.run("prepare", "--yes", "--json", timeout_s=TIMEOUT_S)
     assert prepared.status == 0, prepared.blocking
     run = prepared.json["run"]
     assert codes(bare, 0) == advice()
@@ -68,16 +52,16 @@ def test_bare_hosts_mount_cephfs_by_their_kernel_and_are_given_back_as_they_were
         assert "secret" not in entry
 
     bare.lab("instance", "add", "vm1", "--host", "n1", "--memory", "128")
-    moved = bare.run("migrate", "vm1", "n2", "--no-forecast", "--json", timeout_s=_TIMEOUT_S)
+    moved = bare.run("migrate", "vm1", "n2", "--no-forecast", "--json", timeout_s=TIMEOUT_S)
     assert moved.status == 0, moved.out + moved.err
     assert bare.where("vm1") == "n2"
     bare.verify("vm1")
 
-    again = bare.run("prepare", "--yes", "--json", timeout_s=_TIMEOUT_S)
+    again = bare.run("prepare", "--yes", "--json", timeout_s=TIMEOUT_S)
     assert (again.status, again.json["changes"], again.json["run"]) == (0, [], None)
 
     bare.lab("instance", "kill", "vm1")
-    undone = bare.run("prepare", "--undo", run, "--json", timeout_s=_TIMEOUT_S)
+    undone = bare.run("prepare", "--undo", run, "--json", timeout_s=TIMEOUT_S)
     assert undone.status == 0, undone.out + undone.err
     assert {host: differences(before[host], tree(bare, host)) for host in HOSTS} == {host: [] for host in HOSTS}
 
@@ -86,8 +70,8 @@ def test_a_ready_lab_has_its_mounts_after_a_power_cut_too(ready: TestLab) -> Non
     assert {mounted(ready, host) for host in HOSTS} == {"ceph"}
     ready.on("n2", "sync")
     ready.lab("fault", "kill-host", "n2")
-    well("lab", "fault", "start-host", "n2", "--name", NAME, timeout_s=_TIMEOUT_S)
+    well("lab", "fault", "start-host", "n2", "--name", NAME, timeout_s=TIMEOUT_S)
     assert mounted(ready, "n2") == "ceph"
-    moved = ready.run("migrate", "vm1", "n2", "--no-forecast", timeout_s=_TIMEOUT_S)
+    moved = ready.run("migrate", "vm1", "n2", "--no-forecast", timeout_s=TIMEOUT_S)
     assert moved.status == 0, moved.out + moved.err
     ready.verify("vm1")
