@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -165,6 +167,22 @@ def test_a_burst_that_ends_is_waited_out_by_gentle() -> None:
     end = run(guest, LINK, BUILT_IN["gentle"], ALL)
     assert end.finished
     assert end.actions == ()
+
+
+@pytest.mark.parametrize("name", ["in-turn", "hot"])
+def test_a_guest_that_stays_near_its_limit_is_not_copied_for_ever(name: str) -> None:
+    """Half of its passes shrink, and none ends it: one ended by luck, its memory sent 46 times, the other never."""
+    told = json.loads((Path(__file__).parent / "near_the_limit" / f"{name}.json").read_text())
+    total = told["memory_total_bytes"]
+    steering = Steering(BUILT_IN["gentle"], Means())
+    for boundary in told["boundaries"]:
+        figures = dict(zip(told["columns"], boundary, strict=True))
+        sample = JobSample(at_s=0.0, phase=Phase.COPYING_MEMORY, memory_total_bytes=total, **figures)
+        if actions := steering.step(sample):
+            assert [action.kind for action in actions] == [ActionKind.GIVE_UP]
+            assert sample.memory_processed_bytes < 5 * total
+            return
+    pytest.fail("it was never given up")
 
 
 def test_the_limit_is_raised_no_further_than_needed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ NEAR_LEAST = 1.05
 LONGEST_WAIT = 2
 """... for which no more than so many passes are waited."""
 PATIENCE = 2.0
-"""With nothing left to do, the memory is sent so many times over before it is given up: a burst may end."""
+"""With nothing left to do, passes that get nowhere send the memory so many times over before it is given up: a burst
+may end. A guest near its limit has a pass that shrinks every now and then, for ever: only less than before counts."""
 LADDER_PATIENCE, LADDER_PATIENCE_MS = 6, 6_000
 """Passes and time without a new rung, after which QEMU is taken not to throttle: it may raise every second pass
 that takes a second."""
@@ -61,6 +63,8 @@ class _Boundary:
     at_ms: int
     dirty_bytes: int
     sent_bytes: int
+    pass_bytes: int
+    """Sent since the boundary before."""
 
 
 class Steering:
@@ -96,7 +100,8 @@ class Steering:
         self._throttle_percent = 0
         self._passes_on_rung, self._rung_at_ms = 0, 0
         self._waited, self._hoped = 0, 0
-        self._stuck_since_bytes: int | None = None
+        self._stalled_bytes = 0
+        self._furthest_bytes: float = math.inf
         self._over = False
 
     @property
@@ -140,8 +145,10 @@ class Steering:
             self._hoped += 1
             return
         late = deadline_ms is not None and now.at_ms + self._left_ms(dirty, ratio) > deadline_ms
+        if ratio < STALLED and dirty < STALLED * self._furthest_bytes:
+            self._stalled_bytes, self._furthest_bytes = 0, dirty
         if ratio < STALLED and not late:
-            self._waited, self._stuck_since_bytes = 0, None
+            self._waited = 0
             return
         yield from self._help(sample, now, self._why(now, before, ratio, late=late))
 
@@ -175,10 +182,9 @@ class Steering:
 
     def _out_of_steps(self, sample: JobSample, now: _Boundary, why: str) -> Iterator[Action]:
         if self._throttle_percent < self._top_percent() or not self._throttle_percent:
-            if self._stuck_since_bytes is None:
-                self._stuck_since_bytes = now.sent_bytes
-            sent = now.sent_bytes - self._stuck_since_bytes
-            if self._policy.deadline_ms is not None or sent < PATIENCE * sample.memory_total_bytes:
+            self._stalled_bytes += now.pass_bytes
+            patient = self._stalled_bytes < PATIENCE * sample.memory_total_bytes
+            if self._policy.deadline_ms is not None or patient:
                 return
         allowed = "policy allows nothing more"
         yield self._act(ActionKind.GIVE_UP, sample, None, f"{why}, and the {self._policy.name} {allowed}")
@@ -230,6 +236,7 @@ class Steering:
             at_ms=sample.elapsed_ms,
             dirty_bytes=sample.memory_remaining_bytes,
             sent_bytes=sent,
+            pass_bytes=sent - before.sent_bytes if before else sent,
         )
         return self._last
 
