@@ -1,9 +1,9 @@
 """What the passes of a running migration say of the dirty curve that was foretold. Pure.
 
 A few passes of nearly the same length tell one figure, never a curve. So the curve that was measured before the start
-keeps its shape, with its hot part, and is corrected by two factors, for the rate and for the sizes: those that explain
-the passes best, each the less likely the further it is from 1 (the greatest posterior probability, with a log-normal
-prior). A guest that no such factors explain does something else than it did.
+keeps its shape, with its hot part, and is corrected by two factors, for the rate and for the sizes: of those that
+explain the passes the likeliest ones, each the less likely the further it is from 1 (the greatest posterior
+probability, with a log-normal prior). A guest that no such factors explain does something else than it did.
 """
 
 from __future__ import annotations
@@ -48,18 +48,21 @@ class SeenPass:
 
 
 def corrected(foretold: DirtyCurve, passes: Sequence[SeenPass]) -> DirtyCurve | None:
-    """Return the curve with the factors that explain one or more passes best; None where none of them does."""
+    """Return the curve with the likeliest factors that explain one or more passes; None where none of them does."""
     sizes = _SIZES if math.isfinite(foretold.working_set_bytes) else (1.0,)
 
     def misfit(curve: DirtyCurve) -> float:
         found = ((each, curve.added_to(each.left, each.took_s)) for each in passes)
         return sum(((dirty.all_bytes - each.then_bytes) / each.error_bytes) ** 2 for each, dirty in found)
 
-    def unlikely(rate: float, size: float) -> float:
-        return misfit(foretold.scaled(rate, size)) + (math.log(rate) ** 2 + math.log(size) ** 2) / _OFF**2
-
-    best = foretold.scaled(*min(product(_RATES, sizes), key=lambda factors: unlikely(*factors)))
-    return best if misfit(best) <= _UNLIKELY * len(passes) else None
+    likeliest: tuple[float, DirtyCurve] | None = None
+    for rate, size in product(_RATES, sizes):
+        curve = foretold.scaled(rate, size)
+        off = misfit(curve)
+        unlikely = off + (math.log(rate) ** 2 + math.log(size) ** 2) / _OFF**2
+        if off <= _UNLIKELY * len(passes) and (likeliest is None or unlikely < likeliest[0]):
+            likeliest = unlikely, curve
+    return likeliest[1] if likeliest else None
 
 
 def as_seen(reckoned: Dirty, seen_bytes: float) -> Dirty:
