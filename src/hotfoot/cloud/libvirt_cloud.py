@@ -161,12 +161,10 @@ class LibvirtCloud:
         return await self._files(host, question(paths, devices))
 
     async def usage(self, host: str, period_s: float) -> Mapping[str, Usage]:
-        """Ask libvirt twice for the processor time of all instances."""
+        """Ask libvirt for memory, and twice for the processor time, of all instances."""
         with suppress(HostSilent, libvirt.libvirtError):
-            told = await self._links.ask(
-                host, lambda connection: measure.usage(connection, period_s), LOOK_TIMEOUT_S + period_s
-            )
-            return {uuid: Usage(cpus=cpus, resident_bytes=rss) for uuid, (cpus, rss) in told.items()}
+            ask = self._links.ask_long if period_s else self._links.ask
+            return await ask(host, lambda connection: measure.usage(connection, period_s), LOOK_TIMEOUT_S + period_s)
         return {}
 
     async def touched(self, host: str, instances: Sequence[Instance]) -> Mapping[str, int]:
@@ -200,7 +198,7 @@ class LibvirtCloud:
     async def dirty_mib_per_s(self, instance: Instance, period_s: int) -> int | None:
         """Measure how fast the instance dirties its memory."""
         with suppress(HostSilent, libvirt.libvirtError):
-            return await self._links.ask(
+            return await self._links.ask_long(
                 instance.host,
                 lambda connection: measure.dirty_mib_per_s(connection, instance.uuid, period_s),
                 JOB_TIMEOUT_S + period_s,
@@ -267,7 +265,7 @@ class LibvirtCloud:
                     connection.domainEventDeregisterAny(event)
 
         try:
-            await self._links.ask(order.source, move, timeout_s=None)
+            await self._links.ask_long(order.source, move, timeout_s=None)
         except libvirt.libvirtError as error:
             aborted = error.get_error_code() == libvirt.VIR_ERR_OPERATION_ABORTED or (
                 stream_was_shut_down(str(error), native_tls=order.options.native_tls)
@@ -367,7 +365,7 @@ class LibvirtCloud:
         """Resume a post-copy migration over a new connection."""
         peer = peer_uri(self._links.endpoint(order.destination))
         try:
-            await self._links.ask(order.source, lambda connection: recovery.resume(connection, peer, order), None)
+            await self._links.ask_long(order.source, lambda connection: recovery.resume(connection, peer, order), None)
         except libvirt.libvirtError as error:
             raise HotfootError(sentence(str(error), self._moving(order))) from error
 
@@ -413,7 +411,7 @@ class LibvirtCloud:
         from hotfoot.cloud import libvirt_definitions as kept
 
         try:
-            await self._links.ask(host, lambda connection: kept.start(connection, xml), START_TIMEOUT_S)
+            await self._links.ask_long(host, lambda connection: kept.start(connection, xml), START_TIMEOUT_S)
         except HostSilent as silent:
             raise HotfootError(f"Whether it was started is not known: {silent}", ExitStatus.UNKNOWN_STATE) from silent
         except libvirt.libvirtError as error:

@@ -76,6 +76,15 @@ def _state(state: int, reason: int) -> InstanceState:
     return STATES.get(state, InstanceState.UNKNOWN)
 
 
+def _stopped_by_its_disk(host: str, name: str, state: int, reason: int) -> str | None:
+    if (state, reason) != (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR):
+        return None
+    return (
+        f"QEMU on {host} has paused {name}, since a disk failed it (is it full?): mend that, then let it run on"
+        f" (`virsh resume {name}` there)."
+    )
+
+
 def sighting(connection: Any, host: str, uuid: str) -> Sighting:
     """Return what the host says about one UUID."""
     try:
@@ -86,6 +95,7 @@ def sighting(connection: Any, host: str, uuid: str) -> Sighting:
             state=_state(state, reason),
             persistent=bool(domain.isPersistent()),
             post_copy=recovery.post_copy_of(state, reason),
+            remark=_stopped_by_its_disk(host, domain.name(), state, reason),
         )
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:

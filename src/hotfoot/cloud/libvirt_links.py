@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeVar
 
 import libvirt
 
+from hotfoot.aside import aside
 from hotfoot.cloud.libvirt_errors import Asked, sentence
 from hotfoot.cloud.libvirt_uri import Endpoint, controller_uri
 from hotfoot.errors import HotfootError
@@ -28,16 +31,35 @@ class HostSilent(HotfootError):
     """A host's libvirt cannot be reached or does not answer; the message says why and what to do."""
 
 
-class Links:
-    """One libvirt connection per host, opened when first asked and again after it broke.
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """A connection, and what lets one thread at a time call through it.
 
-    Invariant: no call lasts longer than its timeout. The thread of a call that timed out is left behind
-    (libvirt has no way to cancel one); being a daemon it does not hold up the exit.
+    libvirt's client with CVE-2024-4418, as in Debian 12, may crash where two threads do: one leaves what points into
+    its stack to the other. Seen where a host's link was cut.
+    """
+
+    connection: Any
+    free: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is open, as far as this side knows."""
+        with suppress(libvirt.libvirtError):
+            return bool(self.connection.isAlive())
+        return False
+
+
+class Links:
+    """One libvirt connection per host, opened when first asked and again after it broke; long calls have their own.
+
+    Invariants: no call lasts longer than its timeout; no two go through one connection at a time. The thread of a call
+    that timed out is left behind (libvirt has no way to cancel one); being a daemon it does not hold up the exit.
     """
 
     def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
         self._endpoints = dict(endpoints)
-        self._opening: dict[str, asyncio.Task[Any]] = {}
+        self._opening: dict[str, asyncio.Task[_Link]] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -56,9 +78,9 @@ class Links:
         Raises HostSilent when the host cannot be reached or does not answer in time; a ``libvirtError`` of
         the question itself is passed on, unless the connection broke.
         """
-        connection = await self._connection(host)
+        link = await self._link(host)
         try:
-            return await self.in_thread(lambda: question(connection), timeout_s)
+            return await aside(lambda: question(link.connection), timeout_s, link.free)
         except TimeoutError:
             self.drop(host)
             raise HostSilent(_mute(host, timeout_s or 0)) from None
@@ -68,57 +90,61 @@ class Links:
             self.drop(host)
             raise HostSilent(self._why(host, error)) from error
 
+    async def ask_long(self, host: str, question: Callable[[Any], Answer], timeout_s: float | None) -> Answer:
+        """Do what ``ask`` does for a question that takes its time, through a connection of its own."""
+        link, broke = await self._open(host), False
+
+        def asked() -> Answer:
+            nonlocal broke
+            try:
+                return question(link.connection)
+            except libvirt.libvirtError:
+                broke = not link.alive
+                raise
+            finally:
+                with suppress(libvirt.libvirtError):
+                    link.connection.close()
+
+        try:
+            return await aside(asked, timeout_s, link.free)
+        except TimeoutError:
+            raise HostSilent(_mute(host, timeout_s or 0)) from None
+        except libvirt.libvirtError as error:
+            if broke:
+                raise HostSilent(self._why(host, error)) from error
+            raise
+
     async def alive(self, host: str) -> bool:
         """Whether the connection to a host is open; never opens one."""
         opening = self._opening.get(host)
         if opening is None or not opening.done() or opening.cancelled() or opening.exception():
             return False
-        with suppress(libvirt.libvirtError):
-            return bool(opening.result().isAlive())
-        return False
+        return opening.result().alive
 
     def drop(self, host: str) -> None:
         """Forget the connection to a host, so that the next question opens a new one."""
         self._opening.pop(host, None)
 
-    async def in_thread(self, call: Callable[[], Answer], timeout_s: float | None) -> Answer:
-        """Run a blocking call in a thread; raises TimeoutError, and leaves the thread behind then."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Answer] = loop.create_future()
-
-        def settle(answer: Answer | None, error: BaseException | None) -> None:
-            if future.done():
-                return
-            if error is None:
-                future.set_result(answer)  # type: ignore[arg-type]
-            else:
-                future.set_exception(error)
-
-        def work() -> None:
-            answer, error = None, None
-            try:
-                answer = call()
-            except Exception as caught:
-                error = caught
-            with suppress(RuntimeError):  # the loop is closed: nobody waits for this any more
-                loop.call_soon_threadsafe(settle, answer, error)
-
-        threading.Thread(target=work, name="libvirt call", daemon=True).start()
-        async with asyncio.timeout(timeout_s):  # wait_for loses cancellations on Python 3.11
-            return await future
-
     async def close(self) -> None:
-        """Close what is open; a connection to a host that has gone is left to the exit of the process."""
+        """Close what is open; a connection to a host that has gone is left to the exit of the process.
+
+        A connection stays open as long as an object of libvirt's that was asked for through it: such as an error's
+        traceback still holds are let go here. Python would do so when it ends, and then wait without an end for a
+        host that has gone meanwhile.
+        """
         opened = [host for host in self._opening if await self.alive(host)]
-        connections = [self._opening.pop(host).result() for host in opened]
+        links = [self._opening.pop(host).result() for host in opened]
 
-        async def shut(connection: Any) -> None:
+        async def shut(link: _Link) -> bool:
             with suppress(TimeoutError, libvirt.libvirtError):
-                await self.in_thread(connection.close, CLOSE_TIMEOUT_S)
+                return bool(await aside(link.connection.close, CLOSE_TIMEOUT_S, link.free))
+            return False
 
-        await asyncio.gather(*(shut(connection) for connection in connections))
+        if any(await asyncio.gather(*(shut(link) for link in links))):
+            with suppress(TimeoutError):
+                await aside(gc.collect, CLOSE_TIMEOUT_S)
 
-    async def _connection(self, host: str) -> Any:
+    async def _link(self, host: str) -> _Link:
         opening = self._opening.get(host)
         if opening is not None and opening.done() and not await self.alive(host):
             opening = None
@@ -127,11 +153,11 @@ class Links:
             opening.add_done_callback(_heard)
         return await asyncio.shield(opening)
 
-    async def _open(self, host: str) -> Any:
+    async def _open(self, host: str) -> _Link:
         _start_events()
         uri = controller_uri(self._endpoints[host])
         try:
-            connection = await self.in_thread(lambda: libvirt.open(uri), OPEN_TIMEOUT_S)
+            connection = await aside(lambda: libvirt.open(uri), OPEN_TIMEOUT_S)
         except TimeoutError:
             if await self._takes_connections(host):
                 raise HostSilent(_mute(host, OPEN_TIMEOUT_S)) from None
@@ -139,7 +165,7 @@ class Links:
         except libvirt.libvirtError as error:
             raise HostSilent(self._why(host, error)) from error
         connection.setKeepAlive(KEEPALIVE_S, KEEPALIVE_COUNT)
-        return connection
+        return _Link(connection)
 
     async def _takes_connections(self, host: str) -> bool:
         """Whether something accepts on the port, though it then stays silent: the host is there, the daemon hangs."""

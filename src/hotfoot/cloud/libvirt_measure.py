@@ -13,6 +13,8 @@ from typing import Any
 
 import libvirt
 
+from hotfoot.cloud.protocol import Usage
+
 _MEASURED = 2
 """VIR_DOMAIN_DIRTYRATE_MEASURED"""
 _LATE_S = 5.0
@@ -56,23 +58,29 @@ def resident_bytes(connection: Any, uuid: str) -> int | None:
     return None
 
 
-def usage(connection: Any, period_s: float) -> dict[str, tuple[float, int | None]]:
-    """Return for each running domain (uuid) the cores that it kept busy, and the resident bytes of its process."""
+def usage(connection: Any, period_s: float) -> dict[str, Usage]:
+    """Return what each running domain (uuid) used in so long a time; its memory alone where that is 0."""
     which = libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_BALLOON
     running = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE
 
     def look() -> dict[str, dict[str, Any]]:
         return {domain.UUIDString(): told for domain, told in connection.getAllDomainStats(which, running)}
 
+    def of(told: dict[str, Any], cpus: float | None) -> Usage:
+        rss_kib = told.get("balloon.rss")
+        return Usage(cpus=cpus, resident_bytes=None if rss_kib is None else int(rss_kib) * 1024)
+
     before, began_s = look(), time.monotonic()
+    if not period_s:
+        return {uuid: of(told, None) for uuid, told in before.items()}
     time.sleep(period_s)
     after, past_s = look(), time.monotonic() - began_s
-    found = {}
-    for uuid, told in after.items():
-        busy_ns = told.get("cpu.time", 0) - before.get(uuid, told).get("cpu.time", 0)
-        rss_kib = told.get("balloon.rss")
-        found[uuid] = (max(0.0, busy_ns / 1e9 / past_s), None if rss_kib is None else int(rss_kib) * 1024)
-    return found
+
+    def busy_s(uuid: str) -> float:
+        earlier_ns, now_ns = (int(told.get("cpu.time", 0)) for told in (before.get(uuid, after[uuid]), after[uuid]))
+        return max(0, now_ns - earlier_ns) / 1e9
+
+    return {uuid: of(told, busy_s(uuid) / past_s) for uuid, told in after.items()}
 
 
 def allocated_bytes(connection: Any, uuid: str, targets: Sequence[str]) -> tuple[int, int]:

@@ -51,8 +51,8 @@ class MemoryTouched:
 class Usage:
     """What a running instance uses now."""
 
-    cpus: float
-    """Cores that it keeps busy, with what the hypervisor does for it."""
+    cpus: float | None = None
+    """Cores that it keeps busy, with what the hypervisor does for it; None where that was not measured."""
     resident_bytes: int | None = None
     """Memory of its process; None where nothing tells."""
 
@@ -183,7 +183,10 @@ class Survey(Protocol):
         """Return all outgoing migrations now: (host, uuid, name) -> sample."""
 
     async def usage(self, host: str, period_s: float) -> Mapping[str, Usage]:
-        """Measure for so long what each instance on a host uses, by uuid; empty where that cannot be measured."""
+        """Measure for so long what each instance on a host uses, by uuid; empty where that cannot be measured.
+
+        In no time at all, memory is all that can be told.
+        """
 
     async def touched(self, host: str, instances: Sequence[Instance]) -> Mapping[str, int]:
         """Return how many bytes of its own memory each of these on a host has touched, by uuid, where that is known."""

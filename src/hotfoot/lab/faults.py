@@ -11,13 +11,14 @@ from pathlib import Path
 from hotfoot.errors import ExitStatus
 from hotfoot.lab import namespaces, network, openstack_cloud, storage
 from hotfoot.lab.command import LabError, run
-from hotfoot.lab.instances import hosts_of
+from hotfoot.lab.instances import places_of
 from hotfoot.lab.spec import INSTANCES_PATH, Lab, LabHost
 
 _FILL = f"{INSTANCES_PATH}/fill-disk"
 _MOST_FILLED_BYTES = 2**30
 _OOM_LIMIT_BYTES = 256 * 1024
 _OOM_PATIENCE_S = 30.0
+_KILL_PATIENCE_S = 30.0
 
 
 def cut_link(lab: Lab, host: LabHost) -> None:
@@ -108,17 +109,26 @@ def free_disk(lab: Lab, host: LabHost) -> None:
 
 
 def kill_host(lab: Lab, host: LabHost) -> None:
-    """End a whole host at once, as a power cut would: its instances with it."""
+    """End a whole host at once, as a power cut would: its instances with it; it is down when this returns."""
     namespaces.host_argv(lab, host)
     namespaces.kill(host.init_pid)
+    end = time.monotonic() + _KILL_PATIENCE_S
+    while namespaces.is_running(host.init_pid, host.init_started):
+        if time.monotonic() > end:
+            raise LabError(f"Host {host.name} does not end.")
+        time.sleep(0.01)
 
 
 def _only_host(lab: Lab, instance_name: str, host_name: str | None) -> LabHost:
     instance = lab.instance(instance_name)
-    places = [host_name] if host_name else hosts_of(lab).get(str(instance.uuid), [])
+    if host_name:
+        return lab.host(host_name)
+    seen = places_of(lab)
+    places = seen.of(instance)
     if len(places) != 1:
-        where = f"active on {' and '.join(places)}: name one with --host" if places else "active on no host"
-        raise LabError(f"Instance {instance.name} is {where}.", ExitStatus.USAGE)
+        hint = ": name one with --host" if places or seen.silent else ""
+        at = "on " if places else ""
+        raise LabError(f"Instance {instance.name} is active {at}{seen.in_words(instance)}{hint}.", ExitStatus.USAGE)
     return lab.host(places[0])
 
 

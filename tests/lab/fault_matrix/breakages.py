@@ -19,6 +19,7 @@ from tests.lab.fault_matrix.postgres import Postgres
 from tests.lab.fault_matrix.stage import INSTANCE, Around, Stage
 
 from hotfoot.lab import faults, lifecycle
+from hotfoot.lab.command import LabError
 from hotfoot.lab.spec import INSTANCES_PATH
 
 _CLOCK_JUMP_S = 3600
@@ -161,6 +162,8 @@ class FillDisk(Breakage):
     def mend(self, scene: Scene) -> None:
         spec = scene.stage.spec
         faults.free_disk(spec, spec.host(scene.destination))
+        with contextlib.suppress(LabError):  # where it wrote on, the full disk has made QEMU pause it: as is told then
+            scene.stage.on(scene.destination, "virsh", "-q", "resume", INSTANCE)
         scene.stage.write_disk(per_second=5)
         if scene.destination not in scene.stage.active():
             scene.stage.on(scene.destination, "umount", INSTANCES_PATH)
