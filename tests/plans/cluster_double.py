@@ -88,7 +88,8 @@ class ClusterDouble:
         return 0, 0
 
     async def usage(self, host: str, period_s: float) -> Mapping[str, Usage]:
-        return {f"id-{name}": Usage(cpus=cpus) for name, cpus in self.uses.items() if self.at[name] == host}
+        told = {f"id-{name}": cpus for name, cpus in self.uses.items() if self.at[name] == host}
+        return {uuid: Usage(cpus=cpus if period_s else None) for uuid, cpus in told.items()}
 
     async def touched(self, host: str, instances: Sequence[Instance]) -> Mapping[str, int]:
         return {}

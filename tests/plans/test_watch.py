@@ -139,9 +139,13 @@ async def test_load_is_asked_for_where_it_is_known_and_measured_for_the_rest(bus
     asking = replace(busy, site=replace(busy.site, load=told))
     seen, _ = await asking.site.look(await asking.site.around(), Wish(objective=BY_CPU))
     assert {one.name: one.load["cpu"] for one in seen.instances} == {"a": 0.0, "b": 1.0, "c": 1.0, "d": 1.0, "e": 4.0}
+
+
+async def test_where_load_does_not_count_it_is_neither_asked_for_nor_measured(busy: Fleet) -> None:
+    asking = replace(busy, site=replace(busy.site, load=of_strangers))
     by_promise = Wish(objective=Balance(what=("vcpus",)))
     seen, _ = await asking.site.look(await asking.site.around(), by_promise)
-    assert seen.instances[0].load["cpu"] == 1.0
+    assert all("cpu" not in one.load for one in seen.instances)
 
 
 async def test_a_source_of_load_that_knows_no_instance_is_an_error(busy: Fleet) -> None:

@@ -240,10 +240,13 @@ def throughput_probe(cluster: Cluster) -> Probe:
 
 def link_trial(cluster: Cluster) -> Trial:
     """Return what tries for a moment what the link between two hosts carries for migrations."""
-    probe = throughput_probe(cluster)
+    from hotfoot.reach.proof.speed import speed
+    from hotfoot.reach.ssh import prepare
 
-    async def trial(source: str, destination: str) -> int:
-        return await probe(source, destination, cluster.migration_address_of(cluster.host(destination)))
+    access = prepare(cluster)
+
+    async def trial(source: str, destination: str, when: Callable[[], Awaitable[object]]) -> int:
+        return await speed(access, source, destination, cluster.migration_address_of(cluster.host(destination)), when)
 
     return trial
 

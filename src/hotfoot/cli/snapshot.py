@@ -55,9 +55,9 @@ def live_snapshot(cluster: Path | None, cloud_name: str | None, *, measured: boo
         trial = link_trial(declared) if declared.hosts else None
         if declared.openstack is None:
             storage = [DeclaredStorage(storage.path, storage.shared) for storage in declared.storage]
-            looking = take(cast("LibvirtCloud", cloud), storage, trial)
+            looking = take(cast("LibvirtCloud", cloud), storage, trial, measured=measured)
         else:
-            looking = take_by_nova(cast("NovaCloud", cloud), trial)
+            looking = take_by_nova(cast("NovaCloud", cloud), trial, measured=measured)
         (seen, inventory), out = await asyncio.gather(looking, told_hosts_out_of(declared))
         if measured:
             seen = await with_load(seen, inventory, load_of(declared))

@@ -22,7 +22,7 @@ from hotfoot.placement.snapshot import Snapshot
 Told = TypeVar("Told")
 
 PERIOD_S = 2.0
-"""How long processor use is measured."""
+"""How long processor use is measured, where it counts."""
 Jobs = Mapping[tuple[str, str, str], JobSample]
 """Running migrations by host, uuid and name."""
 Links = Mapping[str, int | None]
@@ -31,32 +31,39 @@ _NAMELESS = "it"
 """Stands in a sentence about all instances that are alike."""
 
 
-Trial = Callable[[str, str], Awaitable[int]]
-"""Tries for a moment how many bytes per second go from one host to another; raises HotfootError where it cannot."""
+Trial = Callable[[str, str, Callable[[], Awaitable[object]]], Awaitable[int]]
+"""Tries for a moment how many bytes per second go from one host to another, once what it is given comes back; raises
+HotfootError where it cannot."""
 
 
 async def take(
-    cloud: Survey, storage: Sequence[DeclaredStorage], trial: Trial | None = None
+    cloud: Survey, storage: Sequence[DeclaredStorage], trial: Trial | None = None, *, measured: bool = False
 ) -> tuple[Snapshot, Inventory]:
     """Return the snapshot, and the inventory that it was taken from (which tells why a host is silent).
 
-    Without a trial the links' nominal speeds are taken.
+    Without a trial the links' nominal speeds are taken. ``measured``: processor use counts, and takes ``PERIOD_S``.
     """
     taken_at = datetime.now(UTC).isoformat(timespec="seconds")
     inventory = await cloud.look()
     up = [host for host in inventory.hosts if host.answers]
 
-    async def jobs_hosts_touched_and_links() -> tuple[Jobs, Sequence[HostSeen], Mapping[str, int], Links]:
-        """Ask everything at once, and only then try the links: what keeps hosts busy makes them slower."""
-        asked = await asyncio.gather(
-            cloud.jobs(),
-            _hosts(cloud, inventory, up),
-            _joined(cloud.touched(host.name, _running(inventory, host.name)) for host in up),
-        )
-        return *asked, await _links(cloud, [host.name for host in up], trial)
+    quiet = asyncio.Event()
 
-    (jobs, seen, touched, links), used = await asyncio.gather(
-        jobs_hosts_touched_and_links(), _joined(cloud.usage(host.name, PERIOD_S) for host in up)
+    async def jobs_hosts_and_touched() -> tuple[Jobs, Sequence[HostSeen], Mapping[str, int]]:
+        """Ask everything at once, and only then let the links be tried: what keeps hosts busy makes them slower."""
+        try:
+            return await asyncio.gather(
+                cloud.jobs(),
+                _hosts(cloud, inventory, up),
+                _joined(cloud.touched(host.name, _running(inventory, host.name)) for host in up),
+            )
+        finally:
+            quiet.set()
+
+    (jobs, seen, touched), links, used = await asyncio.gather(
+        jobs_hosts_and_touched(),
+        _links(cloud, [host.name for host in up], trial, quiet),
+        _joined(cloud.usage(host.name, _period_s(measured)) for host in up),
     )
     sight = Sight(
         inventory=inventory,
@@ -81,7 +88,7 @@ class NovaSurvey(Survey, Protocol):
 
 
 async def take_by_nova(
-    cloud: NovaSurvey, trial: Trial | None = None, back: Collection[str] = ()
+    cloud: NovaSurvey, trial: Trial | None = None, back: Collection[str] = (), *, measured: bool = False
 ) -> tuple[Snapshot, Inventory]:
     """Do what ``take`` does for an OpenStack cloud: where instances may be, Nova and Placement say.
 
@@ -91,12 +98,14 @@ async def take_by_nova(
     taken_at = datetime.now(UTC).isoformat(timespec="seconds")
     inventory = let_up(await cloud.look(), back)
     up = [host.name for host in inventory.hosts if host.answers]
+    at_once = asyncio.Event()
+    at_once.set()
     jobs, written, used, touched, links = await asyncio.gather(
         cloud.jobs(),
         cloud.written_down(inventory),
-        _joined(cloud.usage(host, PERIOD_S) for host in up),
+        _joined(cloud.usage(host, _period_s(measured)) for host in up),
         _joined(cloud.touched(host, _running(inventory, host)) for host in up),
-        _links(cloud, up, trial),
+        _links(cloud, up, trial, at_once),
     )
     sight = NovaSight(
         inventory=inventory,
@@ -113,6 +122,10 @@ async def take_by_nova(
     return snapshot_by_nova(sight), inventory
 
 
+def _period_s(measured: bool) -> float:
+    return PERIOD_S if measured else 0.0
+
+
 def _running(inventory: Inventory, host: str) -> list[Instance]:
     return [one for one in inventory.on(host) if one.movable]
 
@@ -122,7 +135,7 @@ def _measured(one: Instance, used: Usage | None, touched: int | None) -> Instanc
     own = None if touched is None else min(touched, one.memory_bytes)
     memory = memory_used(MemoryTouched(guest_bytes=own, process_bytes=resident), one.memory_bytes)
     return InstanceSeen(
-        cpus=round(used.cpus, 3) if used else None,
+        cpus=round(used.cpus, 3) if used and used.cpus is not None else None,
         resident_bytes=resident,
         transfer_bytes=None if own is None and resident is None else memory.expected,
     )
@@ -180,13 +193,18 @@ def _misfits(offer: Offer, kinds: Mapping[_Kind, Sequence[tuple[Instance, str]]]
     return {one.uuid: problem for alike, problem in found if problem for one, _ in alike}
 
 
-async def _links(cloud: Survey, hosts: Sequence[str], trial: Trial | None) -> dict[str, int | None]:
-    """Return what each host's link carries: all send at once, each to the next, so that each also receives once."""
+async def _links(
+    cloud: Survey, hosts: Sequence[str], trial: Trial | None, quiet: asyncio.Event
+) -> dict[str, int | None]:
+    """Return what each host's link carries: all send at once, each to the next, so that each also receives once.
+
+    The hosts are logged in to at once, and send once it is quiet.
+    """
 
     async def of(host: str, other: str) -> int | None:
         with suppress(HotfootError):
             if trial is not None:
-                return await trial(host, other)
+                return await trial(host, other, quiet.wait)
         return await cloud.link_bytes_per_s(host, other)
 
     if len(hosts) < 2:

@@ -49,9 +49,9 @@ class NovaSite(Site):
         """Return the site of an OpenStack cloud."""
         return cls(**{field.name: getattr(site, field.name) for field in fields(site)}, nova=nova)
 
-    async def take(self, trial: Trial | None = None) -> tuple[Snapshot, Inventory]:
-        """Look at the cloud, as Nova and Placement have it. Raises HotfootError."""
-        return await take_by_nova(self.nova, trial, self.coming_back)
+    async def take(self, trial: Trial | None = None, *, measured: bool = False) -> tuple[Snapshot, Inventory]:
+        """Look at the cloud, as Nova and Placement have it; ``measured``: load counts. Raises HotfootError."""
+        return await take_by_nova(self.nova, trial, self.coming_back, measured=measured)
 
     async def around(self, but: str | None = None) -> Around:
         """Return what a plan must respect; what is out of placement, Nova says."""

@@ -15,7 +15,6 @@ from hotfoot.placement.declared import NOTHING, Declared
 from hotfoot.placement.mending import narrowed
 from hotfoot.placement.plan import Plan
 from hotfoot.placement.plan_text import MadePlan
-from hotfoot.placement.planning import plan
 from hotfoot.placement.recheck import recheck, renumbered
 from hotfoot.placement.snapshot import Cold, Instance, Limits, Snapshot
 from hotfoot.placement.streams import Links
@@ -68,10 +67,21 @@ async def plan_for(snapshot: Snapshot, inventory: Inventory, wish: Wish, around:
     fixed = (
         wish.fixed | ({*around.alone} & instances) | {one.id for one in snapshot.instances if one.host in around.held}
     )
-    made = await asyncio.to_thread(plan, snapshot, wish.model_copy(update={"fixed": fixed}), time.monotonic)
+    made = await asyncio.to_thread(_made, snapshot, wish.model_copy(update={"fixed": fixed}))
     stays = {one: around.alone.get(one, why) for one, why in made.stays.items()}
     made = made.model_copy(update={"stays": stays})
     return Planned(plan=made, inventory=inventory, snapshot=snapshot, overhead_s=around.overhead_s)
+
+
+def load_solver() -> None:
+    """Load what plans are made with, which takes a second of processor time: best while hosts are asked. Blocks."""
+    import hotfoot.placement.planning  # noqa: F401
+
+
+def _made(snapshot: Snapshot, wish: Wish) -> Plan:
+    from hotfoot.placement.planning import plan
+
+    return plan(snapshot, wish, time.monotonic)
 
 
 def check(seen: Snapshot, inventory: Inventory, limits: Limits, made: MadePlan, around: Around) -> Planned:

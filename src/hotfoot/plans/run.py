@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from hotfoot.errors import ExitStatus, HotfootError
+from hotfoot.inventory import Inventory
 from hotfoot.journal.entries import now_ms
 from hotfoot.journal.plan_record import Asked, PlanRecord, PlanState
 from hotfoot.journal.plans import TakenOver
@@ -66,6 +67,8 @@ class PlanRun:
         self._complained = False
         self._lost = False
         self._last: Plan | None = None
+        self._nothing_left: Inventory | None = None
+        """What showed that nothing more is to be done."""
         self._settled: frozenset[str] = frozenset()
         """Instances of torn convoys for which nothing more can be done, or has to be."""
         self._wake = asyncio.Event()
@@ -304,7 +307,11 @@ class PlanRun:
         """Whether one quick look shows that a drain or a restore has left nothing behind."""
         if not isinstance(self._wish.objective, Drain | Restore) or self.course.torn() != self._settled:
             return False
-        return not left_behind(self._wish, self.course, None, await self._means.look(), stopped=False)
+        seen = await self._means.look()
+        if left_behind(self._wish, self.course, None, seen, stopped=False):
+            return False
+        self._nothing_left = seen
+        return True
 
     async def _next_plan(self, around: Around) -> Planned | None:
         """Return the plan that brings together what a rule binds, or else one for what is left; None: nothing is."""
@@ -332,7 +339,7 @@ class PlanRun:
         stopped = self._wanted is not None
         if not paused:
             self._become(self.course.left_out("cancelled"))
-        inventory = await self._means.look()
+        inventory = self._nothing_left or await self._means.look()
         stays = {
             **left_behind(self._wish, self.course, self._last, inventory, stopped=stopped),
             **await self._still_broken(),

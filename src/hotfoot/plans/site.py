@@ -33,7 +33,7 @@ from hotfoot.placement.wish import Balance, Wish
 from hotfoot.plans.homes import Drained, drained_of
 from hotfoot.plans.load import AskLoad, with_load
 from hotfoot.plans.means import Means
-from hotfoot.plans.planner import Around, Planned, WholeCloud, check, plan_for, within
+from hotfoot.plans.planner import Around, Planned, WholeCloud, check, load_solver, plan_for, within
 from hotfoot.plans.whereabouts import whereabouts
 
 LEAST_OVERHEAD_S = SETTLE_S + WATCH_BEFORE_S + WATCH_AFTER_S
@@ -74,7 +74,7 @@ class Site:
         await self.check_free(named)
         around = await self.around()
         around = replace(around, out=around.out - {*back})
-        seen, inventory = await self.look(around, wish, self.trial)
+        (seen, inventory), _ = await asyncio.gather(self.look(around, wish, self.trial), asyncio.to_thread(load_solver))
         return await plan_for(seen, inventory, wish, around)
 
     async def checked(self, made: MadePlan) -> Planned:
@@ -100,17 +100,18 @@ class Site:
             declared=self.declared,
         )
 
-    async def take(self, trial: Trial | None = None) -> tuple[Snapshot, Inventory]:
-        """Look at all hosts, as they are. Raises HotfootError."""
-        return await take(self.cloud, self.storage, trial)
+    async def take(self, trial: Trial | None = None, *, measured: bool = False) -> tuple[Snapshot, Inventory]:
+        """Look at all hosts, as they are; ``measured``: load counts. Raises HotfootError."""
+        return await take(self.cloud, self.storage, trial, measured=measured)
 
     async def look(self, around: Around, wish: Wish, trial: Trial | None = None) -> tuple[Snapshot, Inventory]:
         """Look at all hosts; returns what planning is to see, and what it was seen from.
 
         Where the wish is for measured load, that is asked for where it is known best. Raises HotfootError.
         """
-        seen, inventory = await self.take(trial)
-        if isinstance(wish.objective, Balance) and wish.objective.measured:
+        measured = isinstance(wish.objective, Balance) and wish.objective.measured
+        seen, inventory = await self.take(trial, measured=measured)
+        if measured:
             seen = await with_load(seen, inventory, self.load)
         return within(seen, self.limits, around), inventory
 

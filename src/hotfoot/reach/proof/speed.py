@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from hotfoot.errors import HotfootError
@@ -20,12 +21,18 @@ _FEWEST_BYTES = 1 << 16
 """What was counted of less says nothing."""
 
 
-async def speed(access: SshAccess, source: str, destination: str, stream_address: str | None) -> int:
+async def speed(
+    access: SshAccess,
+    source: str,
+    destination: str,
+    stream_address: str | None,
+    when: Callable[[], Awaitable[object]] | None = None,
+) -> int:
     """Return how many bytes per second come through from source to destination, for ``SEND_S`` over one connection.
 
     The destination listens on the last free port of its migration range, and takes only the one connection that knows
     a token; the source sends to ``stream_address``, else to the name that the destination gives itself, as libvirt
-    does. Nothing is written on either.
+    does. Both are logged in to, and the source sends when ``when`` comes back. Nothing is written on either.
 
     Raises HotfootError where it could not be tried; the sentence says why.
     """
@@ -39,6 +46,9 @@ async def speed(access: SshAccess, source: str, destination: str, stream_address
                 talks.append(await begin(access, cluster.host(name), script, "host_speed.py"))
             sender, counter = talks
             heard = await _ask(counter, destination, {"act": "listen"})
+        if when is not None:
+            await when()
+        async with asyncio.timeout(_PATIENCE_S):
             count = asyncio.create_task(_ask(counter, destination, {"act": "count", "token": token, "seconds": SEND_S}))
             try:
                 address = stream_address or heard["name"]
