@@ -330,9 +330,7 @@ def test_work_apart_that_hangs_is_left_behind() -> None:
         time.sleep(60)
         yield {"second": 2}
 
-    began_s = time.monotonic()
-    assert Apart(work()).told(0.3) == ([{"first": 1}], True)
-    assert time.monotonic() - began_s < 5
+    assert Apart(work()).told(3) == ([{"first": 1}], True)
 
 
 def test_work_apart_that_ends_or_fails() -> None:

@@ -120,7 +120,8 @@ def test_the_driver_of_qemu() -> None:
     assert [change.step for change in finding.changes] == [Install(packages=("qemu-block-extra",))]
 
 
-NOVA = {"/etc/ceph/ceph.conf": CONF, "/etc/nova/nova.conf": "[DEFAULT]\n"}
+NOVA = {"/etc/ceph/ceph.conf": CONF, "/etc/nova/nova.conf": "[libvirt]\nimages_type = rbd\n"}
+VOLUMES_ONLY = {**NOVA, "/etc/nova/nova.conf": f"[libvirt]\nrbd_user = nova\nrbd_secret_uuid = {UUID}\n"}
 
 
 def test_the_keyring() -> None:
@@ -146,6 +147,13 @@ def test_client_and_configuration() -> None:
     other = ready("n2", files={"/etc/ceph/ceph.conf": CONF.replace("aa11", "bb22")})
     (finding,) = rbd(ready("n1"), other, ready("n3"))
     assert (finding.code, finding.host) == ("ceph_rbd.other-cluster", "n2")
+
+
+def test_where_only_volumes_are_in_ceph_qemu_alone_opens_them() -> None:
+    one = ready("n1", packages=(), files=VOLUMES_ONLY, mode=None)
+    absent = one.files["/etc/ceph/ceph.conf"].model_copy(update={"exists": False, "content": None})
+    assert rbd(one.model_copy(update={"files": {**one.files, "/etc/ceph/ceph.conf": absent}})) == []
+    assert codes(rbd(ready("n1", secrets={}, files=VOLUMES_ONLY))) == ["no-secret n1"]
 
 
 def test_health() -> None:

@@ -15,12 +15,11 @@ from hotfoot.readiness import ceph_client
 from hotfoot.readiness.ceph_pool import judge_pools
 from hotfoot.readiness.change import Change, Command, EditFile, Install, Phase, Refresh, SetMode
 from hotfoot.readiness.domain_xml import domains_of
-from hotfoot.readiness.edit import SetKey, value_of
+from hotfoot.readiness.edit import SetKey
 from hotfoot.readiness.facts import Facts, HostFacts
 from hotfoot.readiness.finding import Finding, Severity, Topic
 from hotfoot.readiness.listing import listed
-from hotfoot.readiness.nova_conf import NOVA_CONF
-from hotfoot.readiness.storage_owner import runs_nova
+from hotfoot.readiness.nova_conf import NOVA_CONF, nova_conf
 
 DRIVER_PACKAGES = ("qemu-block-extra", "qemu-kvm-block-rbd")
 """On Debian and Ubuntu; on Red Hat's systems."""
@@ -56,7 +55,7 @@ def judge(cluster: Cluster, facts: Facts) -> Iterable[Finding]:
 
 
 def _on_hosts(cluster: Cluster, facts: Facts, needed: Mapping[str, _Secret]) -> Iterator[Finding]:
-    users = [host for host in facts.hosts if runs_nova(host)]
+    users = [host for host in facts.hosts if _nova_makes_disks(host)]
     for host in users:
         yield from ceph_client.without_program("ceph_rbd", host)
     yield from ceph_client.judge_access("ceph_rbd", facts.hosts)
@@ -128,7 +127,7 @@ def _keyring(cluster: Cluster, host: HostFacts, needed: Mapping[str, _Secret]) -
     path = ceph_client.keyring(user)
     fact = host.paths.get(path)
     missing = any(_lacks(host, secret) for secret in needed.values() if secret.user == user)
-    if (fact is None or not fact.exists) and (declared or runs_nova(host) or missing):
+    if (fact is None or not fact.exists) and (declared or _nova_makes_disks(host) or missing):
         yield Finding(
             code="ceph_rbd.no-keyring",
             severity=Severity.BLOCKS,
@@ -141,7 +140,7 @@ def _keyring(cluster: Cluster, host: HostFacts, needed: Mapping[str, _Secret]) -
             "prepare to give to the hosts.",
             changes=(ceph_client.giving_keyring(cluster.ceph, host),) if cluster.ceph is not None and declared else (),
         )
-    elif fact is not None and runs_nova(host) and ceph_client.readable_by(host, fact, "nova") is False:
+    elif fact is not None and _nova_makes_disks(host) and ceph_client.readable_by(host, fact, "nova") is False:
         step = SetMode(path=path, mode=0o640, owner="root:nova")
         yield Finding(
             code="ceph_rbd.keyring-closed",
@@ -248,11 +247,15 @@ def _nova(cluster: Cluster, facts: Facts) -> Iterator[Finding]:
         )
 
 
+def _nova_makes_disks(host: HostFacts) -> bool:
+    """Whether Nova itself works in Ceph on a host; Cinder's volumes QEMU opens, with what libvirt holds."""
+    conf = nova_conf(host)
+    return conf is not None and conf.images_type == "rbd"
+
+
 def _nova_value(host: HostFacts, key: str) -> str | None:
-    try:
-        return value_of(host.text(NOVA_CONF), key, "libvirt") or None
-    except ValueError:
-        return None
+    conf = nova_conf(host)
+    return (conf.text("libvirt", key) or None) if conf is not None else None
 
 
 TOPIC = Topic(

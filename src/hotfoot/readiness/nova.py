@@ -193,7 +193,7 @@ def _bandwidth(cluster: Cluster, conf: NovaConf) -> Iterator[Finding]:
 
 def _paths(cluster: Cluster, confs: Mapping[str, NovaConf]) -> Iterator[Finding]:
     # Where disks are images in Ceph, the folder holds no disk.
-    confs = {name: conf for name, conf in confs.items() if _images_type(conf) != "rbd"}
+    confs = {name: conf for name, conf in confs.items() if conf.images_type != "rbd"}
     if not confs:
         return
     shared = [storage.path for storage in cluster.storage if storage.shared]
@@ -331,10 +331,6 @@ def _cpu_words(conf: NovaConf) -> str:
     mode = conf.text("libvirt", "cpu_mode") or "not set"
     parts = (f"cpu_mode {mode}", models and f"cpu_models {models}", flags and f"extra flags {flags}")
     return ", ".join(part for part in parts if part)
-
-
-def _images_type(conf: NovaConf) -> str:
-    return conf.text("libvirt", "images_type", ("DEFAULT", "libvirt_images_type")) or "default"
 
 
 def _finding(

@@ -74,6 +74,11 @@ class NovaConf:
         """Where Nova keeps instances; its packages' default where nothing is set."""
         return (self.text("DEFAULT", "instances_path") or self._filled("$state_path/instances")).rstrip("/")
 
+    @property
+    def images_type(self) -> str:
+        """Where Nova makes the disks of instances; its default where nothing is set."""
+        return self.text("libvirt", "images_type", ("DEFAULT", "libvirt_images_type")) or "default"
+
     def _filled(self, value: str, depth: int = 5) -> str:
         def put_in(match: re.Match[str]) -> str:
             name = match["braced"] or match["plain"]

@@ -238,4 +238,5 @@ def _ceph() -> "dict[str, Any]":
     clients = [re.match(r"ceph\.client\.(.+)\.keyring$", os.path.basename(path)) for path in keyrings]
     names = [match.group(1) for match in clients if match]
     name = "admin" if "admin" in names or not names else names[0]
-    return {"ceph_health": tell(["ceph", "--id", name, "--connect-timeout", "3", "health"], 5).strip()}
+    # It gives up by itself where no monitor answers; the rest is for a busy host to start it, which takes seconds.
+    return {"ceph_health": tell(["ceph", "--id", name, "--connect-timeout", "5", "health"], 15).strip()}
