@@ -21,7 +21,7 @@ def test_names_of_runs_are_short_sortable_and_their_own(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         names = list(pool.map(lambda _: journal.new_run("c"), range(20)))
     assert len(set(names)) == 20
-    assert all(re.fullmatch(r"\d{8}-\d{4}-[a-z]{2}", name) for name in names)
+    assert all(re.fullmatch(r"\d{8}-\d{4}-[a-z]{4}", name) for name in names)
     assert stat.S_IMODE((tmp_path / "deep").stat().st_mode) == 0o700
 
 

@@ -82,11 +82,11 @@ class Journal:
         self.path = path or state_folder() / "journal.sqlite3"
 
     def new_run(self, cluster: str) -> str:
-        """Begin a run and return its name: sortable by time (UTC), short, its own."""
+        """Begin a run and return its name: sortable by time (UTC), short, its own, of other journals too."""
         with self._open() as database:
             while True:
                 now = datetime.now(UTC)
-                tail = "".join(secrets.choice(string.ascii_lowercase) for _ in range(2))
+                tail = "".join(secrets.choice(string.ascii_lowercase) for _ in range(4))
                 name = f"{now:%Y%m%d-%H%M}-{tail}"
                 added = database.execute(
                     "INSERT OR IGNORE INTO runs VALUES (?, ?, ?, NULL, 'running')", (name, cluster, _iso(now))
