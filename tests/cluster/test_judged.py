@@ -18,6 +18,7 @@ policies: [{name: nightly, base: must-finish}]
 policy_of: {vm1: nightly}
 rules: [{name: databases, kind: apart, instances: [db1, db2]}]
 balance: {every: 5m}
+fence: {command: [off, "{host}"]}
 hosts: [{name: n1, address: 10.0.0.1}, {name: n2, address: 10.0.0.2, ssh: {sudo: true}}]
 """
 

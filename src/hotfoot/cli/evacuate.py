@@ -20,17 +20,21 @@ if TYPE_CHECKING:
     from hotfoot.cli.plan_live import PlanView
     from hotfoot.cloud.protocol import Cloud
     from hotfoot.cluster import Cluster, Fence
+    from hotfoot.evacuation.fence import Look
     from hotfoot.evacuation.nova_site import DeadNovaSite, NovaEvacuation
     from hotfoot.evacuation.site import DeadSite, Evacuation
     from hotfoot.placement.wish import Wish
     from hotfoot.plans.run import PlanRun
+
+_BY = {"command": "fence command", "redfish": "redfish", "ipmi": "ipmi"}
+"""The ways of a fence, as the journal has them."""
 
 
 def evacuate(
     hosts: Annotated[list[str], typer.Argument(metavar="HOST...", help="Names of dead hosts.")],
     to: ToOption = None,
     fenced: Annotated[
-        bool, typer.Option("--fenced", help="You have switched the hosts off yourself: no fence command is run.")
+        bool, typer.Option("--fenced", help="You have switched the hosts off yourself: Hotfoot does not.")
     ] = False,
     shared_disks: Annotated[
         bool,
@@ -67,38 +71,63 @@ def evacuate(
 
 
 class Proof:
-    """That hosts are off: by their fence commands, or by the operator's word."""
+    """That hosts are off: by their fences, or by the operator's word."""
 
     def __init__(self, declared: Cluster, hosts: tuple[str, ...], *, fenced: bool, yes: bool) -> None:
         self._hosts = hosts
-        self._address = {host.name: host.address for host in declared.hosts}
         fences = {host.name: declared.fence_of(host) for host in declared.hosts}
-        self._by_command: Mapping[str, Fence | None] = {name: fences.get(name) for name in hosts}
+        self._fences: Mapping[str, Fence | None] = {name: fences.get(name) for name in hosts}
+        self._looks: dict[str, Look] = {}
         self._fenced = fenced
         self._yes = yes
+
+    async def look(self) -> None:
+        """Ask the BMCs whether the hosts are off, and order nothing."""
+        from hotfoot.evacuation.fence import look
+
+        for host, fence in self._fences.items():
+            if fence is not None and not self._fenced and (seen := await look(fence)) is not None:
+                self._looks[host] = seen
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a BMC that was asked did not say how its host is: it could not be switched off."""
+        return any(seen.problem for seen in self._looks.values())
 
     def sentences(self) -> list[str]:
         """Say what would prove it, host by host."""
         return [self._sentence(host) for host in self._hosts]
 
     def _sentence(self, host: str) -> str:
-        fence = self._by_command[host]
+        from hotfoot.evacuation.fence import asked
+
+        fence, seen = self._fences[host], self._looks.get(host)
         if self._fenced:
             return f"That {host} is off is your word (--fenced)."
         if fence is None:
-            return f"Nothing proves that {host} is off: declare a fence command, or give --fenced once it is."
-        return f"{host} will be switched off first, by its fence command {fence.command[0]}."
+            return f"Nothing proves that {host} is off: declare a fence, or give --fenced once it is."
+        if seen is None:
+            return f"{host} will be switched off first, by {asked(fence)}."
+        if seen.problem:
+            return f"{host} cannot be switched off: {asked(fence)} {seen.problem}."
+        if seen.off:
+            return f"{host} is off already, says {asked(fence)}."
+        return f"{host} will be switched off first, by {asked(fence)}, which says that the power is {seen.power}."
+
+    def looks(self) -> dict[str, object]:
+        """Return for each host whose BMC was asked what it said."""
+        return {host: {"power": seen.power, "problem": seen.problem} for host, seen in self._looks.items()}
 
     def as_json(self) -> dict[str, str | None]:
         """Return for each host what proves it; None: nothing does."""
         return {
-            name: "operator" if self._fenced else "fence command" if fence else None
-            for name, fence in self._by_command.items()
+            name: "operator" if self._fenced else _BY[fence.ways[0]] if fence else None
+            for name, fence in self._fences.items()
         }
 
     def check(self) -> None:
         """Raise HotfootError (refused) where nothing proves it."""
-        for host, fence in self._by_command.items():
+        for host, fence in self._fences.items():
             if fence is None and not self._fenced:
                 raise HotfootError(self._sentence(host), ExitStatus.REFUSED)
 
@@ -121,13 +150,12 @@ class Proof:
         )
 
     async def establish(self) -> None:
-        """Switch the hosts off. Raises HotfootError (refused)."""
-        from hotfoot.evacuation.fence import filled, switch_off
+        """Switch the hosts off, and say what proves it. Raises HotfootError (refused)."""
+        from hotfoot.evacuation.fence import switch_off
 
-        for host in self._hosts:
-            fence = self._by_command[host]
+        for host, fence in self._fences.items():
             if fence is not None and not self._fenced:
-                await switch_off(host, filled(fence.command, host, self._address[host]), fence.timeout_s)
+                typer.echo(await switch_off(host, fence), err=True)
 
 
 class _Face:
@@ -154,18 +182,13 @@ class _Face:
         """Plan, show, ask, switch the hosts off, start."""
         from hotfoot.cli.plan_live import print_end
 
-        if not self._dry_run:
-            self._proof.check()
+        if self._dry_run:
+            return await self._rehearse(site, wish)
+        self._proof.check()
         evacuation = await site.first_evacuation(wish)
         plan = evacuation.planned.plan
         if not self._as_json:
             evacuation_view.show(evacuation)
-        if self._dry_run:
-            if self._as_json:
-                typer.echo(json.dumps({"dry_run": True, **self._json(evacuation)}))
-            else:
-                tell(self._proof.sentences())
-            return ExitStatus.REFUSED if plan.stays else ExitStatus.COMPLETED
         if not plan.moves:
             if self._as_json:
                 typer.echo(json.dumps({"id": None, "status": int(_nothing(evacuation)), **self._json(evacuation)}))
@@ -181,6 +204,23 @@ class _Face:
             print_end(run.record, run.course)
             tell(evacuation_view.afterwards(self._hosts, evacuation, run))
         return ExitStatus(run.record.status or 0)
+
+    async def _rehearse(self, site: DeadSite | DeadNovaSite, wish: Wish) -> ExitStatus:
+        """Plan, ask the BMCs, show."""
+        await self._proof.look()
+        try:
+            evacuation = await site.first_evacuation(wish)
+        except HotfootError:
+            if not self._as_json:
+                tell(self._proof.sentences())  # whether a host that lives could be switched off is worth knowing too
+            raise
+        if self._as_json:
+            typer.echo(json.dumps({"dry_run": True, "bmcs": self._proof.looks(), **self._json(evacuation)}))
+        else:
+            evacuation_view.show(evacuation)
+            tell(self._proof.sentences())
+        in_doubt = evacuation.planned.plan.stays or self._proof.in_doubt
+        return ExitStatus.REFUSED if in_doubt else ExitStatus.COMPLETED
 
     async def _carry_out(
         self, site: DeadSite | DeadNovaSite, wish: Wish, evacuation: Evacuation | NovaEvacuation

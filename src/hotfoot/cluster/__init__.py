@@ -2,11 +2,11 @@
 
 from hotfoot.cluster.balance import Balance
 from hotfoot.cluster.duration import parse_duration_ms
+from hotfoot.cluster.fence import Fence
 from hotfoot.cluster.file import load
 from hotfoot.cluster.model import (
     Ceph,
     Cluster,
-    Fence,
     Host,
     Iscsi,
     Libvirt,

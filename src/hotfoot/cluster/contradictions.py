@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
+from hotfoot.cluster.fence import WAYS, Fence
 from hotfoot.cluster.keys import Section
 from hotfoot.cluster.model import (
     BUILT_IN_POLICIES,
@@ -19,7 +20,7 @@ from hotfoot.cluster.model import (
 from hotfoot.cluster.rule import Rule
 from hotfoot.cluster.sentences import place_name
 from hotfoot.cluster.validation import NotValid, part_from
-from hotfoot.cluster.yaml_lines import Document, Mistake
+from hotfoot.cluster.yaml_lines import Document, Location, Mistake
 
 _Section = TypeVar("_Section", bound=Section)
 
@@ -40,6 +41,7 @@ def contradictions(document: Document, cluster: Cluster | None) -> Iterator[Mist
     yield from _policies(document)
     yield from _iscsi(parts)
     yield from _rules(parts)
+    yield from _fences(parts)
 
 
 class _Parts:
@@ -272,6 +274,31 @@ def _rules(parts: _Parts) -> Iterator[Mistake]:
         if rule.kind in ("spread", "near") and len(zones) < max(rule.zones, 1):
             told = f"{rule.zones} zones, and the hosts of this file are in {len(zones)}" if zones else "zones of hosts"
             yield Mistake(line, f"rule {rule.name} needs {told}; hosts[].zone says which host is in which")
+
+
+def _fences(parts: _Parts) -> Iterator[Mistake]:
+    """Fences: each in one way; and for each host a machine of its own, else one would prove that the other is off."""
+    document = parts.document
+    common = parts.section("fence", Fence) if document.value.get("fence") is not None else None
+    hosts = list(parts.entries("hosts", Host))
+    given: list[tuple[Location, Fence]] = [] if common is None else [(("fence",), common)]
+    given += [(("hosts", index, "fence"), host.fence) for index, host in hosts if host.fence is not None]
+    for place, fence in given:
+        if len(fence.ways) != 1:
+            what = "cannot have both" if fence.ways else "needs one of"
+            names = " and ".join(fence.ways) or f"{', '.join(WAYS[:-1])} and {WAYS[-1]}"
+            yield Mistake(document.line(place), f"{place_name(document, place)} {what} {names}")
+    first: dict[tuple[str, ...], str] = {}
+    for index, host in hosts:
+        own = host.fence or common
+        machine = None if own is None else own.of(host.name, host.address).machine
+        if machine is not None and first.setdefault(machine, host.name) != host.name:
+            place = ("hosts", index, "fence") if host.fence is not None else ("fence",)
+            yield Mistake(
+                document.line(place),
+                f"{place_name(document, place)} switches the same machine for {host.name} as for {first[machine]}: "
+                "put {host} into its address, or give each host a fence of its own",
+            )
 
 
 def _overlap(one: str, other: str) -> bool:

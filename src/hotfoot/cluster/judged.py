@@ -41,7 +41,7 @@ class _Values(pickle.Unpickler):
     """Reads what a cluster consists of, and nothing that could run a program."""
 
     def find_class(self, module: str, name: str) -> object:
-        if module not in ("hotfoot.cluster.model", "hotfoot.cluster.balance", "hotfoot.cluster.rule", "pathlib"):
+        if module not in (*(f"hotfoot.cluster.{part}" for part in ("model", "balance", "fence", "rule")), "pathlib"):
             raise pickle.UnpicklingError(f"{module}.{name} is no part of a cluster")
         return super().find_class(module, name)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from hotfoot.cluster.balance import Balance
+from hotfoot.cluster.fence import Fence
 from hotfoot.cluster.journal_url import check_journal_url, without_password
 from hotfoot.cluster.keys import Checked, Section, Whole, told
 from hotfoot.cluster.rule import Rule
@@ -17,7 +18,6 @@ from hotfoot.cluster.values import (
     ChapUser,
     CloudName,
     Duration,
-    FenceWord,
     HostPath,
     LocalPath,
     MountSource,
@@ -302,27 +302,6 @@ class OpenStack(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fence(Section):
-    """How a host is switched off for certain, before `hotfoot evacuate` starts its instances elsewhere."""
-
-    command: tuple[FenceWord, ...] = field(
-        metadata=told(
-            "Program and arguments, run on this machine without a shell; {host} and {address} stand for the "
-            "host. Ending with 0 says that the host is off. Secrets belong into files or the environment.",
-            min_length=1,
-        )
-    )
-    timeout_ms: Duration | None = field(
-        default=None, metadata=told("How long it may take, such as 3m; by default 2m.", alias="timeout")
-    )
-
-    @property
-    def timeout_s(self) -> float:
-        """How long it may take."""
-        return (120_000 if self.timeout_ms is None else self.timeout_ms) / 1000
-
-
-@dataclass(frozen=True, kw_only=True)
 class Host(Section):
     """A machine that runs instances."""
 
@@ -409,8 +388,9 @@ class Cluster(Section):
         return replace(self.ssh, **{"sudo": bool(self.ssh.sudo), **given})
 
     def fence_of(self, host: Host) -> Fence | None:
-        """How a host is switched off: its own way, or the common one."""
-        return host.fence or self.fence
+        """How a host is switched off: its own way, or the common one, with the host's name and address in it."""
+        fence = host.fence or self.fence
+        return None if fence is None else fence.of(host.name, host.address)
 
     def resolved(self) -> Self:
         """Give the same cluster with every host's SSH access and migration address written out."""

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from hotfoot.cluster.fence import Fence
 from hotfoot.cluster.model import Cluster, Ssh
 from hotfoot.cluster.yaml_lines import Location
 
@@ -18,8 +19,10 @@ def wrong_files(cluster: Cluster, *, certificates: bool) -> Iterator[tuple[Locat
     Without ``certificates`` those of ``libvirt.pki`` may have yet to be made.
     """
     yield from _ssh_files(cluster.ssh, ("ssh",))
+    yield from _fence_files(cluster.fence, ("fence",))
     for index, host in enumerate(cluster.hosts):
         yield from _ssh_files(host.ssh, ("hosts", index, "ssh"))
+        yield from _fence_files(host.fence, ("hosts", index, "fence"))
     if cluster.ceph is not None and cluster.ceph.keyring is not None:
         yield from _secret(cluster.ceph.keyring, ("ceph", "keyring"))
     for index, storage in enumerate(cluster.storage):
@@ -69,3 +72,14 @@ def _ssh_files(ssh: Ssh, section: Location) -> Iterator[tuple[Location, str]]:
     if ssh.known_hosts is not None:
         hint = "; `ssh-keyscan ADDRESS` prints what belongs into it, to be checked"
         yield from _readable(ssh.known_hosts, (*section, "known_hosts"), hint)
+
+
+def _fence_files(fence: Fence | None, section: Location) -> Iterator[tuple[Location, str]]:
+    if fence is None:
+        return
+    if fence.redfish is not None:
+        yield from _secret(fence.redfish.password_file, (*section, "redfish", "password_file"))
+        if fence.redfish.ca_file is not None:
+            yield from _readable(fence.redfish.ca_file, (*section, "redfish", "ca_file"))
+    if fence.ipmi is not None:
+        yield from _secret(fence.ipmi.password_file, (*section, "ipmi", "password_file"))

@@ -137,6 +137,50 @@ def _fence_word(text: str) -> str:
     return text
 
 
+def in_place(text: str, host: str, address: str) -> str:
+    """Return a text of the fence section for one host."""
+    return text.replace("{host}", host).replace("{address}", address)
+
+
+def _bmc_address(text: str) -> str:
+    example = in_place(_fence_word(text), "n1", "n1")
+    try:
+        _address(example)
+    except ValueError:
+        raise ValueError(
+            f'must be an IP address or a DNS name, such as {{host}}-bmc.example.org, not "{text}"'
+        ) from None
+    return text
+
+
+def _bmc_url(text: str) -> str:
+    if "@" in text:
+        raise ValueError('must be without a user: "user" and "password_file" say who logs in')
+    found = re.fullmatch(r"https://(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:/?#]+)(:(?P<port>[0-9]{1,5}))?/?", text)
+    if found is None or not 0 < int(found["port"] or 443) < 65536:
+        raise ValueError(f'must be https:// and a host, such as https://{{host}}-bmc.example.org, not "{text}"')
+    _bmc_address(found["host"].strip("[]"))
+    return text.removesuffix("/")
+
+
+def _redfish_path(text: str) -> str:
+    if re.fullmatch(r"/redfish/v1/Systems/(?!\.)[A-Za-z0-9._~:{}-]+/?", text) is None:
+        raise ValueError(f'must be the path of a system, such as /redfish/v1/Systems/1, not "{text}"')
+    return _fence_word(text)
+
+
+def _bmc_user(text: str) -> str:
+    if re.fullmatch(r"[\x21-\x7e]{1,200}", text) is None:
+        raise ValueError(f'must be a name without blanks, as the BMC has it, not "{text}"')
+    return text
+
+
+def _ipmi_user(text: str) -> str:
+    if len(_bmc_user(text)) > 16:
+        raise ValueError(f'must be at most 16 characters long, as IPMI has it, not "{text}"')
+    return text
+
+
 def _bandwidth(value: object, _folder: Path | None) -> object:
     if isinstance(value, bool) or not isinstance(value, str):
         raise ValueError(f"must be a rate with its unit, such as {' or '.join(RATE_EXAMPLES)}")
@@ -175,3 +219,8 @@ Uuid = Annotated[str, Checked(_uuid)]
 Portal = Annotated[str, Checked(_portal)]
 Target = Annotated[str, Checked(_target)]
 FenceWord = Annotated[str, Checked(_fence_word)]
+BmcAddress = Annotated[str, Checked(_bmc_address)]
+BmcUrl = Annotated[str, Checked(_bmc_url)]
+BmcUser = Annotated[str, Checked(_bmc_user)]
+IpmiUser = Annotated[str, Checked(_ipmi_user)]
+RedfishPath = Annotated[str, Checked(_redfish_path)]

@@ -17,8 +17,6 @@ from hotfoot.migration.proof import Sighting
 from hotfoot.migration.sample import JobSample
 from hotfoot.plans.planner import WholeCloud
 
-BRIEFLY_S = 0.1
-
 
 class Ground(WholeCloud, Protocol):
     """A cloud of hosts on which instances can be started from their definitions."""
@@ -77,8 +75,8 @@ class View:
         return await self._cloud.jobs()
 
     async def usage(self, host: str, period_s: float) -> Mapping[str, Usage]:
-        """Return nothing for a dead host, and do not measure others for long: only what memory is resident counts."""
-        return {} if host in self._dead else await self._cloud.usage(host, min(period_s, BRIEFLY_S))
+        """Return nothing for a dead host."""
+        return {} if host in self._dead else await self._cloud.usage(host, period_s)
 
     async def touched(self, host: str, instances: Sequence[Instance]) -> Mapping[str, int]:
         """Return nothing for a dead host."""
