@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import os
 import subprocess
 import sys
@@ -68,8 +69,10 @@ def _facts(access: SshAccess) -> None:
 def _ansible(access: SshAccess, venv: Path | None) -> Iterator[Callable[[], None]]:
     """Give what gathers Ansible's facts of all hosts at once, over the same SSH configuration.
 
-    In Ansible's favour: connections stay open from round to round, and it is told where Python is.
+    As whoever types it has it, and as the other ways: each round logs in anew, and keeps the connection for all that it
+    does then. In Ansible's favour it is told where Python is.
     """
+    rounds = itertools.count(1)
     with tempfile.TemporaryDirectory() as folder:
         if venv is None:
             venv = Path(folder) / "venv"
@@ -97,9 +100,11 @@ def _ansible(access: SshAccess, venv: Path | None) -> Iterator[Callable[[], None
         ]
         # A home of its own: its sockets and temporary files go with the folder.
         environment = {**os.environ, "ANSIBLE_HOME": f"{folder}/home", "ANSIBLE_NOCOLOR": "1"}
+        environment["ANSIBLE_SSH_ARGS"] = "-C -o ControlMaster=auto -o ControlPersist=5s"  # its own, but for 60 s
 
         def gather() -> None:
-            done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+            anew = {**environment, "ANSIBLE_SSH_CONTROL_PATH_DIR": f"{folder}/{next(rounds)}"}
+            done = subprocess.run(argv, env=anew, capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 raise HotfootError(f"ansible ended with {done.returncode}: {(done.stderr or done.stdout)[-300:]}")
 
@@ -139,7 +144,7 @@ def _cluster(file: Path | None, hosts: int) -> Iterator[Cluster]:
     if file is not None:
         yield load(file, Path.cwd())
         return
-    with raised_lab(["--hosts", str(hosts), "--instances", "0", "--storage", "none", "--transport", "tls"]) as told:
+    with raised_lab(["--light", "--hosts", str(hosts), "--transport", "tls"]) as told:
         yield load(Path(told["cluster_file"]), Path.cwd())
 
 

@@ -16,7 +16,7 @@ from hotfoot.lab import ceph, iscsi_hosts, trust
 from hotfoot.lab.bare import bare_host_files, bare_ids
 from hotfoot.lab.cluster_text import cluster_text
 from hotfoot.lab.host_files import host_files, meminfo
-from hotfoot.lab.instances import Load, domain_xml
+from hotfoot.lab.instances import Load, Places, domain_xml
 from hotfoot.lab.spec import Lab, Storage, Transport, check_name, parse_rate, plan_hosts, plan_instance
 from hotfoot.lab.status import InstanceState
 from hotfoot.lab.witness import WitnessStatus
@@ -189,11 +189,25 @@ def test_what_an_instance_does_to_its_memory_is_told_in_words() -> None:
 
 def test_the_state_of_an_instance_tells_its_load_or_that_it_does_not_answer() -> None:
     instance = plan_instance(a_lab(), "vm1", 128)
-    busy, silent = InstanceState(instance, ("n1",), witness_of(20)), InstanceState(instance, (), None)
+    busy, silent = InstanceState(instance, "n1", witness_of(20)), InstanceState(instance, "nowhere", None)
     assert busy.load == "rewrites 64 MiB at 20 MiB/s (random), 0 disk blocks written"
     assert busy.load_as_json() == {"rate_mib": 20, "area_mib": 64, "pattern": "random"}
     assert silent.load == "does not answer"
     assert silent.load_as_json() == {"rate_mib": None, "area_mib": None, "pattern": None}
+
+
+@pytest.mark.parametrize(
+    ("seen", "silent", "words"),
+    [
+        (("n1",), ("n2",), "n1"),
+        (("n1", "n2"), (), "n1 and n2"),
+        ((), (), "nowhere"),
+        ((), ("n2",), "nobody knows where (n2 silent)"),
+    ],
+)
+def test_a_silent_host_may_have_what_no_other_has(seen: tuple[str, ...], silent: tuple[str, ...], words: str) -> None:
+    instance = plan_instance(a_lab(), "vm1", 128)
+    assert Places({str(instance.uuid): seen} if seen else {}, silent).in_words(instance) == words
 
 
 @given(st.integers(1, 50), st.integers(1, 50))

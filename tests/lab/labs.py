@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.lab.command import Said, environment, finish, hotfoot, popen, start, well
 
-from hotfoot.lab import instances, namespaces, store
+from hotfoot.lab import instances, namespaces, network, store
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,8 @@ class TestLab:
     def places(self) -> dict[str, str | None]:
         """Return the host of each instance, None for nowhere, as the lab's own look at each host says."""
         lab = store.load(self.name)
-        found = instances.hosts_of(lab)
-        return {one.name: next(iter(found.get(str(one.uuid), [])), None) for one in lab.instances}
+        found = instances.places_of(lab)
+        return {one.name: next(iter(found.of(one)), None) for one in lab.instances}
 
     def where(self, instance: str) -> str | None:
         """Return the host of an instance."""
@@ -100,3 +100,12 @@ def raised(name: str, *options: str, timeout_s: float = 400) -> Iterator[TestLab
         yield bring_up(name, *options, timeout_s=timeout_s)
     finally:
         hotfoot("lab", "down", "--name", name)
+
+
+def remains(name: str, number: int) -> list[str]:
+    """Return what is left of a lab on this machine."""
+    left = [f"process {pid}" for pid in namespaces.processes_of(name)]
+    left += [f"link {link}" for link in network.machine_links(number) if Path(f"/sys/class/net/{link}").exists()]
+    left += [str(path) for path in (namespaces.cgroup2() or Path("/nowhere")).glob(f"hotfoot-{name}-*")]
+    left += [line for line in Path("/proc/self/mounts").read_text().splitlines() if f"/labs/{name}" in line]
+    return left + ([str(store.folder_of(name))] if store.folder_of(name).exists() else [])

@@ -13,20 +13,11 @@ from pathlib import Path
 
 import pytest
 from tests.lab.command import hotfoot, start, well
-from tests.lab.labs import TestLab, bring_up
+from tests.lab.labs import TestLab, bring_up, remains
 
-from hotfoot.lab import accelerator, namespaces, network, store
+from hotfoot.lab import accelerator, namespaces, store
 
 SMALL = ("--hosts", "2", "--instances", "0", "--storage", "none", "--transport", "ssh")
-
-
-def remains(name: str, number: int) -> list[str]:
-    """Return what is left of a lab on this machine."""
-    left = [f"process {pid}" for pid in namespaces.processes_of(name)]
-    left += [f"link {link}" for link in network.machine_links(number) if Path(f"/sys/class/net/{link}").exists()]
-    left += [str(path) for path in (namespaces.cgroup2() or Path("/nowhere")).glob(f"hotfoot-{name}-*")]
-    left += [line for line in Path("/proc/self/mounts").read_text().splitlines() if f"/labs/{name}" in line]
-    return left + ([str(store.folder_of(name))] if store.folder_of(name).exists() else [])
 
 
 @pytest.fixture
@@ -228,6 +219,7 @@ def test_the_probe_for_kvm_is_answered_only_by_a_vcpu_that_ran(lab: TestLab) -> 
     [
         (("up", "--name", "Bad Name"), "cannot name a lab"),
         (("up", "--hosts", "0"), "1 to 50 hosts"),
+        (("up", "--light", "--instances", "1"), "--light is for hosts to look at"),
         (("up", "--transport", "telnet"), "use tls, ssh or tcp"),
         (("up", "--storage", "floppy"), "use glusterfs, nfs, cephfs, ceph, iscsi or none"),
         (("up", "--link-rate", "fast"), "is no link rate"),

@@ -14,6 +14,7 @@ from hotfoot.cli.options import JsonOption
 from hotfoot.cli.tables import print_table
 
 if TYPE_CHECKING:
+    from hotfoot.lab.instances import Places
     from hotfoot.lab.spec import Lab
 
 app = typer.Typer(help="Real compute hosts on this machine, to try, test and rehearse with.", no_args_is_help=True)
@@ -31,10 +32,10 @@ def _say(text: str) -> None:
     typer.secho(f"lab: {text}", err=True, dim=True)
 
 
-def _lab_json(lab: Lab) -> dict[str, Any]:
+def _lab_json(lab: Lab, places: Places | None = None) -> dict[str, Any]:
     from hotfoot.lab import instances, store
 
-    places = instances.hosts_of(lab)
+    places = places or instances.places_of(lab)
     return {
         "name": lab.name,
         "cluster_file": str(store.cluster_file_of(lab.name)),
@@ -42,6 +43,7 @@ def _lab_json(lab: Lab) -> dict[str, Any]:
         "storage": lab.storage,
         "firewall": lab.firewall,
         "bare": lab.bare,
+        "light": lab.light,
         "openstack": _openstack_json(lab),
         "vm_accelerator": lab.vm_accelerator,
         "accelerator": lab.accelerator,
@@ -52,7 +54,7 @@ def _lab_json(lab: Lab) -> dict[str, Any]:
                 "name": instance.name,
                 "uuid": str(instance.uuid),
                 "address": instance.address,
-                "host": next(iter(places.get(str(instance.uuid), [])), None),
+                "host": next(iter(places.of(instance)), None),
             }
             for instance in lab.instances
         ],
@@ -82,10 +84,13 @@ def up(
         str, typer.Option(metavar="N|vm|vm:N", help="How many hosts, in namespaces or as virtual machines.")
     ] = "3",
     instances: Annotated[
-        int | None, typer.Option(help="How many instances to start with [default: 2, with --bare 0].")
+        int | None, typer.Option(help="How many instances to start with [default: 2, with --bare or --light 0].")
     ] = None,
     bare: Annotated[
         bool, typer.Option("--bare", help="Hosts that nobody has prepared, for hotfoot check and prepare.")
+    ] = False,
+    light: Annotated[
+        bool, typer.Option("--light", help="Hosts to look at, up to 50 of them: without instances and storage.")
     ] = False,
     cpu_differs: Annotated[
         bool, typer.Option("--cpu-differs", help="The last host gives instances less of a CPU than the others.")
@@ -133,10 +138,11 @@ def up(
         openstack=openstack,
         fake_hosts=fake_hosts,
         volumes=volumes,
-        instance_count=instances if instances is not None else 0 if bare else 2,
+        instance_count=instances if instances is not None else 0 if bare or light else 2,
         bare=bare,
+        light_hosts=light,
         transport=transport,  # type: ignore[arg-type]
-        storage_kind=storage or ("nfs" if vm else default_storage()),  # type: ignore[arg-type]
+        storage_kind=storage or ("none" if light else "nfs" if vm else default_storage()),  # type: ignore[arg-type]
         link_rate=link_rate,
         memory_mib=memory,
         load=Load(rate, area, pattern),
@@ -147,7 +153,7 @@ def up(
         return
     _print_instances_and_hosts(lab)
     typer.echo(f"\nTry it:\n  export HOTFOOT_CLUSTER={store.cluster_file_of(name)}")
-    typer.echo("  hotfoot check\n  hotfoot prepare" if bare else "  hotfoot ls")
+    typer.echo("  hotfoot check\n  hotfoot prepare" if bare else f"  hotfoot {'check' if light else 'ls'}")
     if lab.instances and len(lab.hosts) > 1:
         typer.echo(f"  hotfoot migrate {lab.instances[0].name}")
     typer.echo(f"  hotfoot lab down{'' if name == 'lab' else f' --name {name}'}")
@@ -177,13 +183,15 @@ def status(name: NameOption = "lab", as_json: JsonOption = False) -> None:
 
     lab = store.load(name)
     if as_json:
+        from hotfoot.lab.instances import places_of
         from hotfoot.lab.status import host_states, instance_states
 
-        states = host_states(lab)
-        found = _lab_json(lab)
+        places = places_of(lab)
+        states = host_states(lab, places)
+        found = _lab_json(lab, places)
         for host in found["hosts"]:
             host |= {"state": states[host["name"]].state, "memory_bytes": states[host["name"]].memory_bytes}
-        for told, state in zip(found["instances"], instance_states(lab), strict=True):
+        for told, state in zip(found["instances"], instance_states(lab, places), strict=True):
             told.update(state.load_as_json())
         typer.echo(json.dumps(found))
         return
@@ -192,9 +200,10 @@ def status(name: NameOption = "lab", as_json: JsonOption = False) -> None:
 
 
 def _print_instances_and_hosts(lab: Lab) -> None:
+    from hotfoot.lab.instances import places_of
     from hotfoot.lab.status import host_states, instance_states
 
-    wanted = "bare hosts, to become: " if lab.bare else ""
+    wanted = "bare hosts, to become: " if lab.bare else "light hosts, to look at: " if lab.light else ""
     machines = f"virtual machines under {lab.vm_accelerator.upper()}, instances under " if lab.vm_accelerator else ""
     typer.echo(
         f"Lab {lab.name}: {wanted}libvirt over {lab.transport}, storage {lab.storage}, links of {lab.link_rate}, "
@@ -202,7 +211,8 @@ def _print_instances_and_hosts(lab: Lab) -> None:
     )
     if lab.openstack:
         _print_openstack(lab)
-    states = host_states(lab)
+    places = places_of(lab)
+    states = host_states(lab, places)
     print_table(
         ["HOST", "ADDRESS", "STATE", "MEMORY"],
         [
@@ -223,11 +233,11 @@ def _print_instances_and_hosts(lab: Lab) -> None:
                 [
                     s.instance.name,
                     s.instance.address,
-                    " and ".join(s.hosts) or "nowhere",
+                    s.where,
                     f"{s.instance.memory_mib} MiB",
                     s.load,
                 ]
-                for s in instance_states(lab)
+                for s in instance_states(lab, places)
             ],
         )
 

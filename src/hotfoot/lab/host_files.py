@@ -13,13 +13,14 @@ _LIBVIRT_SOCKETS: dict[Transport, tuple[str, ...]] = {
     "ssh": (),
     "tcp": ("libvirtd-tcp.socket",),
 }
-# Nothing that a host in namespaces could use, and each costs start-up time.
+# Nothing that a host in namespaces could use, and each costs start-up time; a path unit an inotify instance too.
 _MASKED = (
     "console-getty.service getty@tty1.service run-rpc_pipefs.mount rpcbind.service rpcbind.socket "
     "apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer "
     "xfs_scrub_all.timer dpkg-db-backup.timer logrotate.timer systemd-networkd-wait-online.service "
     "nfs-blkmap.service nfs-server.service proc-fs-nfsd.mount systemd-udevd.service "
-    "systemd-udevd-control.socket systemd-udevd-kernel.socket systemd-udev-trigger.service"
+    "systemd-udevd-control.socket systemd-udevd-kernel.socket systemd-udev-trigger.service "
+    "systemd-ask-password-console.path systemd-ask-password-wall.path"
 ).split()
 _UNITS = "usr/lib/systemd/system"
 _OWN_UNITS = "etc/systemd/system"

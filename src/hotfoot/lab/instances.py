@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from hotfoot.errors import ExitStatus
-from hotfoot.lab import ceph, iscsi, iscsi_hosts, openstack_servers, store, witness
+from hotfoot.lab import ceph, iscsi, iscsi_hosts, light, openstack_servers, store, witness
 from hotfoot.lab.command import LabError, run
 from hotfoot.lab.namespaces import host_argv, is_running
 from hotfoot.lab.spec import INSTANCES_PATH, Lab, LabHost, LabInstance, Pattern, check_choice, plan_instance
@@ -136,20 +136,42 @@ def running_hosts(lab: Lab) -> list[LabHost]:
     return [host for host in lab.hosts if is_running(host.init_pid, host.init_started)]
 
 
-def hosts_of(lab: Lab) -> dict[str, list[str]]:
-    """Return, by instance UUID, the hosts on which it is active now, as each host's libvirt says."""
-    found: dict[str, list[str]] = {}
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where instances are active now, as each host's libvirt says."""
 
-    def look(host: LabHost) -> tuple[LabHost, str]:
+    by_uuid: Mapping[str, tuple[str, ...]]
+    silent: tuple[str, ...] = ()
+    """Hosts that are up, whose libvirt does not answer: what is on no other host may be there."""
+
+    def of(self, instance: LabInstance) -> tuple[str, ...]:
+        """Return the hosts on which an instance is seen."""
+        return self.by_uuid.get(str(instance.uuid), ())
+
+    def in_words(self, instance: LabInstance) -> str:
+        """Return the hosts of an instance, or that it has none, or that this is not known."""
+        if not self.of(instance) and self.silent:
+            return f"nobody knows where ({' and '.join(self.silent)} silent)"
+        return " and ".join(self.of(instance)) or "nowhere"
+
+
+def places_of(lab: Lab) -> Places:
+    """Ask libvirt of all hosts that are up."""
+    found: dict[str, tuple[str, ...]] = {}
+    silent = []
+
+    def look(host: LabHost) -> tuple[LabHost, str | None]:
         with contextlib.suppress(LabError):
             return host, run([*host_argv(lab, host), "timeout", "10", "virsh", "-q", "list", "--uuid"])
-        return host, ""
+        return host, None
 
     with ThreadPoolExecutor() as pool:
         for host, text in pool.map(look, running_hosts(lab)):
-            for uuid in text.split():
-                found.setdefault(uuid, []).append(host.name)
-    return found
+            if text is None:
+                silent.append(host.name)
+            for uuid in (text or "").split():
+                found[uuid] = (*found.get(uuid, ()), host.name)
+    return Places(found, tuple(silent))
 
 
 def add(
@@ -164,11 +186,12 @@ def add(
     load.check(memory_mib)
     with store.lock(lab_name):
         lab = store.load(lab_name)
+        light.refuse_instance(lab)
         if group and not lab.openstack:
             raise LabError(f"Server groups are Nova's, which lab {lab_name} has not.", ExitStatus.USAGE)
         if host_name is None:
             counts = {host.name: 0 for host in running_hosts(lab)}
-            for places in hosts_of(lab).values():
+            for places in places_of(lab).by_uuid.values():
                 for place in places:
                     counts[place] += 1
             if not counts:
@@ -242,10 +265,11 @@ def set_load(lab: Lab, instance: LabInstance, load: Load) -> witness.WitnessStat
 
 def verify(lab: Lab, instance: LabInstance) -> Verification:
     """Check one instance: in one place, never restarted, every page and every disk block as written."""
-    places = hosts_of(lab).get(str(instance.uuid), [])
+    seen = places_of(lab)
+    places = seen.of(instance)
     faults = []
     if len(places) != 1:
-        faults.append(f"active on {' and '.join(places)} at once" if places else "active on no host")
+        faults.append(f"active on {' and '.join(places)} at once" if places else f"active {seen.in_words(instance)}")
     try:
         status = witness.ask(instance.address, "check", 60)
     except LabError as error:

@@ -24,6 +24,7 @@ from hotfoot.lab import (
     instances,
     iscsi,
     iscsi_hosts,
+    light,
     machine,
     namespaces,
     network,
@@ -32,6 +33,7 @@ from hotfoot.lab import (
     openstack_config,
     openstack_image,
     openstack_servers,
+    room,
     storage,
     store,
     trust,
@@ -82,6 +84,7 @@ def up(
     openstack: bool = False,
     fake_hosts: int = 0,
     volumes: bool = False,
+    light_hosts: bool = False,
 ) -> Lab:
     """Bring up a lab from nothing, or raise and leave nothing.
 
@@ -90,7 +93,7 @@ def up(
     are virtual machines with a kernel of their own, with ``cpu_differs`` the last gives instances less of a CPU.
     With a ``firewall`` each host has it turned on at the end, open for SSH alone.
     With ``openstack`` its Nova makes the instances, and has ``fake_hosts`` more that are none; with ``volumes`` they
-    have their disks in Cinder.
+    have their disks in Cinder. ``light_hosts`` are to be looked at, and run no instances.
     """
     check_name(name)
     parse_rate(link_rate)
@@ -112,7 +115,10 @@ def up(
         )
     openstack_cloud.refuse(openstack, fake_hosts, volumes, storage_kind, other=bare or vm or cpu_differs)
     closed.refuse(firewall, other=openstack or vm)
-    own_kind = vm_host.obstacles(name, host_count) if vm else [storage.obstacle(storage_kind)]
+    light.refuse(light_hosts, instance_count, storage_kind, firewall, other=bare or vm or cpu_differs or openstack)
+    own_kind: list[str | None] = [*(vm_host.obstacles(name, host_count) if vm else [storage.obstacle(storage_kind)])]
+    if not (vm or light_hosts):
+        own_kind.append(room.obstacle(host_count))
     for obstacle in (*machine.obstacles(), *own_kind):
         if obstacle:
             raise LabError(f"This machine cannot run the lab: {obstacle}.", ExitStatus.REFUSED)
@@ -150,6 +156,7 @@ def up(
                 openstack=openstack,
                 fake_hosts=fake_hosts,
                 volumes=volumes,
+                light=light_hosts,
             )
             lab, control_plane = _start(lab, host_count, picture, virtual, say)
             if not bare:
@@ -231,24 +238,29 @@ def _start(
 
     def boot(host: LabHost) -> LabHost:
         if virtual is None:
-            own = owns[host.name] | (older_cpu.files(host, lab.hosts[-1]) if lab.cpu_differs else {})
+            own = owns[host.name] | light.files(lab)
+            if lab.cpu_differs:
+                own |= older_cpu.files(host, lab.hosts[-1])
             if passwords:
                 own |= openstack_config.compute_files(lab, host, passwords, node_memory_mib)
             write_host_files(folder / "hosts" / host.name, own, groups)
-            return _boot(lab, host, picture)
+            return ready(_boot(lab, host, picture))
         pid = vm_host.start(lab, host, virtual, vm_state.folder(virtual, lab, host))
         vm_host.move_in(lab, host, pid, virtual, vm_host.vm_files(lab, host, owns[host.name]), groups)
         host = _shaped(lab, host, pid)
         if lab.storage == "iscsi":
             iscsi_hosts.introduce(lab, host)
+        return ready(host)
+
+    def ready(host: LabHost) -> LabHost:
+        wait_until_ready(lab, host)
         return host
 
+    # A worker goes on to its next host when one is up: so many as fifty that boot at once would all be too slow.
     with ThreadPoolExecutor() as pool:
         hosts = tuple(pool.map(boot, lab.hosts))
     lab = lab.model_copy(update={"hosts": hosts})
     store.save(lab)
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda host: wait_until_ready(lab, host), hosts))
     return lab, control_plane
 
 
@@ -257,7 +269,14 @@ def _boot(lab: Lab, host: LabHost, picture: image.Image) -> LabHost:
     programs = openstack_image.programs() if lab.openstack else None
     layer = host_layer.cached(picture, host_layer.packages_of(lab.storage, lab.firewall))
     kvm = lab.accelerator == "kvm"
-    pid = namespaces.start_host(lab.name, lab.supervisor_pid, host, picture.folder, folder, kvm, programs, layer)
+    holder = None
+    if lab.light:
+        holder = light.hold(lab.name, lab.number, lab.supervisor_pid, host, namespaces.host_log(folder, host))
+    pid = namespaces.start_host(
+        lab.name, lab.supervisor_pid, host, picture.folder, folder, kvm, programs, layer, holder
+    )
+    if holder:
+        namespaces.kill(holder)
     network.connect(lab.supervisor_pid, host, pid)
     return _shaped(lab, host, pid)
 

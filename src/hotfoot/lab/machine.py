@@ -14,6 +14,7 @@ from hotfoot.lab.namespaces import cgroup2
 _PROGRAMS = {
     "unshare": "util-linux",
     "nsenter": "util-linux",
+    "setpriv": "util-linux",
     "ip": "iproute2",
     "tc": "iproute2",
     "mmdebstrap": "mmdebstrap",

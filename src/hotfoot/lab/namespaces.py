@@ -23,7 +23,8 @@ from hotfoot.lab.spec import Lab, LabHost
 _MARK = "HOTFOOT_LAB"
 _START_TIMEOUT_S = 20
 _ENVIRONMENT = ("PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8", "TERM=xterm-256color")
-_ALL = ("--mount", "--net", "--uts", "--ipc", "--pid", "--cgroup")
+OWN = ("--mount", "--net", "--uts", "--ipc", "--cgroup")
+"""What a host has of its own, besides PIDs, in the words of unshare and nsenter."""
 
 
 def started_at(pid: int) -> int | None:
@@ -61,18 +62,21 @@ def start_host(
     kvm: bool,
     programs: Path | None = None,
     layer: Path | None = None,
+    holder: int | None = None,
 ) -> int:
     """Start a host's namespaces; return the PID of its first process, which waits for its links, then is systemd.
 
     ``programs`` is a folder that the host has at /opt/openstack, read only; ``layer`` lies above the image's root.
+    ``holder`` is a process with the namespaces of a light host, which are then entered, not made.
     """
-    cgroup = host_cgroup(lab_name, host.name)
-    cgroup.mkdir(exist_ok=True)
-    log = folder / "log" / f"{host.name}.log"
+    log = host_log(folder, host)
     with as_file(files("hotfoot.lab") / "host" / "init.sh") as script:
-        argv = ["sh", "-c", 'echo $$ > "$1/cgroup.procs"; shift; exec "$@"', "sh", cgroup]
-        argv += ["nsenter", "-t", supervisor, "--mount", "--net", "--pid", "--"]
-        argv += ["unshare", *_ALL, "--fork", "--kill-child=KILL", "sh", script]
+        argv: list[object]
+        if holder is None:
+            argv = ["nsenter", "-t", supervisor, "--mount", "--net", "--pid", "--", "unshare", *OWN]
+        else:
+            argv = ["nsenter", "-t", holder, *OWN, f"--pid=/proc/{supervisor}/ns/pid", "--", "unshare"]
+        argv += ["--pid", "--fork", "--kill-child=KILL", "sh", script]
         argv += [
             image,
             folder / "disks" / host.name,
@@ -81,9 +85,24 @@ def start_host(
             "yes" if kvm else "no",
             programs or "",
             layer or "",
+            "yes" if holder else "",
         ]
-        outer = spawn([str(word) for word in argv], lab_name, log)
+        if holder:  # the first process enters the user namespace last of all, by a file that it finds open
+            argv = ["sh", "-c", 'exec 9<"$1"; shift; exec "$@"', "sh", f"/proc/{holder}/ns/user", *argv]
+        outer = spawn(in_cgroup(lab_name, host, argv), lab_name, log)
         return wait_for_descendant(outer, generations=2, log=log)
+
+
+def in_cgroup(lab_name: str, host: LabHost, argv: Sequence[object]) -> list[str]:
+    """Return the words that run a program in a host's cgroup, which is made if need be."""
+    cgroup = host_cgroup(lab_name, host.name)
+    cgroup.mkdir(exist_ok=True)
+    return ["sh", "-c", 'echo $$ > "$1/cgroup.procs"; shift; exec "$@"', "sh", str(cgroup), *map(str, argv)]
+
+
+def host_log(folder: Path, host: LabHost) -> Path:
+    """Return the file that has what a host's first processes complain of."""
+    return folder / "log" / f"{host.name}.log"
 
 
 def mark(lab_name: str) -> str:

@@ -89,6 +89,7 @@ class Lab(_Value):
     With a ``firewall`` each host lets nobody in but to SSH.
     With ``openstack`` instances are made by its Nova, which has ``fake_hosts`` more without a hypervisor. With
     ``volumes`` it has Cinder too, on a Ceph cluster, and instances have their disks there.
+    The hosts of a ``light`` one are to be looked at, and run no instances.
     """
 
     name: str
@@ -109,6 +110,7 @@ class Lab(_Value):
     openstack: bool = False
     fake_hosts: int = 0
     volumes: bool = False
+    light: bool = False
     ready: bool = False
 
     def host(self, name: str) -> LabHost:

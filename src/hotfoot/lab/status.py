@@ -7,15 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from hotfoot.lab import instances, namespaces, network, witness
+from hotfoot.lab import namespaces, network, witness
 from hotfoot.lab.command import LabError
+from hotfoot.lab.instances import Places
 from hotfoot.lab.spec import Lab, LabHost, LabInstance
 from hotfoot.lab.witness import WitnessStatus
 
 
 @dataclass(frozen=True, slots=True)
 class HostState:
-    """A host: ``up``, ``up, link cut`` or ``down``; memory that its processes hold, instances included."""
+    """A host: ``up``, ``up, link cut``, ``up, libvirt silent`` or ``down``; memory that its processes hold, instances
+    included.
+    """
 
     state: str
     memory_bytes: int
@@ -23,10 +26,10 @@ class HostState:
 
 @dataclass(frozen=True, slots=True)
 class InstanceState:
-    """An instance: the hosts on which it is active, and what its witness says; None: it does not answer."""
+    """An instance: the hosts on which it is active, in words, and what its witness says; None: it does not answer."""
 
     instance: LabInstance
-    hosts: tuple[str, ...]
+    where: str
     witness: WitnessStatus | None
 
     @property
@@ -41,15 +44,17 @@ class InstanceState:
         return {key: getattr(self.witness, key, None) for key in ("rate_mib", "area_mib", "pattern")}
 
 
-def host_states(lab: Lab) -> dict[str, HostState]:
+def host_states(lab: Lab, places: Places) -> dict[str, HostState]:
     """Return the state of each host by name."""
-    return {host.name: _host_state(lab, host) for host in lab.hosts}
+    return {host.name: _host_state(lab, host, silent=host.name in places.silent) for host in lab.hosts}
 
 
-def _host_state(lab: Lab, host: LabHost) -> HostState:
+def _host_state(lab: Lab, host: LabHost, *, silent: bool) -> HostState:
     if not namespaces.is_running(host.init_pid, host.init_started):
         return HostState("down", 0)
     state = "up" if network.link_is_up(lab, host) else "up, link cut"
+    if silent:
+        state += ", libvirt silent"
     return HostState(state, _memory_bytes(namespaces.host_cgroup(lab.name, host.name)))
 
 
@@ -65,16 +70,15 @@ def _memory_bytes(cgroup: Path) -> int:
     return total_kib * 1024
 
 
-def instance_states(lab: Lab) -> list[InstanceState]:
+def instance_states(lab: Lab, places: Places) -> list[InstanceState]:
     """Return the state of each instance, in the lab's order."""
-    places = instances.hosts_of(lab)
 
     def look(instance: LabInstance) -> InstanceState:
-        hosts = tuple(places.get(str(instance.uuid), []))
+        where = places.in_words(instance)
         try:
-            return InstanceState(instance, hosts, witness.ask(instance.address, "stat", 2))
+            return InstanceState(instance, where, witness.ask(instance.address, "stat", 2))
         except LabError:
-            return InstanceState(instance, hosts, None)
+            return InstanceState(instance, where, None)
 
     with ThreadPoolExecutor() as pool:
         return list(pool.map(look, lab.instances))

@@ -1,10 +1,11 @@
 #!/bin/sh
-# First process in a host's new namespaces: init.sh IMAGE DISK FILES NAME KVM(yes|no) PROGRAMS LAYER
+# First process in a host's new namespaces: init.sh IMAGE DISK FILES NAME KVM(yes|no) PROGRAMS LAYER LIGHT(yes or nothing)
 # IMAGE  the cached image, read only     DISK   this host's own folder on the lab's tmpfs
 # FILES  this host's own files           The rest of the machine is out of reach once pivot_root is done.
 # PROGRAMS  a folder to have at /opt/openstack, or nothing     LAYER  what lies above the image's root, or nothing
+# LIGHT  file 9 is the user namespace in which systemd is to run; there are no instances
 set -eu
-image=$1 disk=$2 files=$3 name=$4 kvm=$5 programs=$6 layer=$7
+image=$1 disk=$2 files=$3 name=$4 kvm=$5 programs=$6 layer=$7 light=$8
 
 mount --make-rprivate /
 mkdir -p "$disk"
@@ -12,8 +13,10 @@ cd "$disk"
 if [ ! -d upper ]; then
     mkdir -p upper work root brick
     cp -a "$files/." upper/
-    mkdir -p upper/var/lib/hotfoot-lab
-    cp "$image/guest/vmlinuz" "$image/guest/initramfs.gz" upper/var/lib/hotfoot-lab/
+    if [ -z "$light" ]; then
+        mkdir -p upper/var/lib/hotfoot-lab
+        cp "$image/guest/vmlinuz" "$image/guest/initramfs.gz" upper/var/lib/hotfoot-lab/
+    fi
 fi
 mount -t overlay hotfoot -o "lowerdir=${layer:+$layer:}$image/root,upperdir=upper,workdir=work" root
 cd root
@@ -86,5 +89,7 @@ umount -l /tmp/machine
 # As on a machine: services with mounts of their own (virtlogd) see storage that is mounted after they have started.
 # Nova's instances log there; other labs do without.
 if [ -n "$programs" ]; then mount --make-rshared /; fi
-exec env -i container=lxc PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb \
-    /lib/systemd/systemd --log-target=journal --show-status=0 </dev/null >/dev/null 2>&1
+set -- env -i container=lxc PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb \
+    /lib/systemd/systemd --log-target=journal --show-status=0
+if [ -n "$light" ]; then set -- nsenter --user=/proc/self/fd/9 -- sh -c 'exec 9<&- && exec "$@"' sh "$@"; fi
+exec "$@" </dev/null >/dev/null 2>&1
