@@ -28,8 +28,8 @@ def cut_link(lab: Lab, host: LabHost) -> None:
 
 def mend_link(lab: Lab, host: LabHost) -> None:
     """Mend a link that was cut, and mount the storage again if its client has given up meanwhile."""
-    with storage.stopped_with_its_brick(lab, host):
-        network.set_link(lab, host, up=True)
+    storage.forget_brick(lab, host)
+    network.set_link(lab, host, up=True)
     storage.mount_again(lab, host)
     storage.wait_until_healed(lab, host)
 
