@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from hotfoot.inventory import Host, Instance, InstanceState, Inventory
+from hotfoot.inventory import Disk, Host, Instance, InstanceState, Inventory
 from hotfoot.migration.facts import NovaFacts
 from hotfoot.migration.nova_preflight import check_nova
 from hotfoot.migration.options import MigrationOptions, Mode
@@ -139,6 +139,14 @@ def test_a_cold_migration_takes_what_is_shut_off_and_an_old_nova_takes_no_destin
     assert check_nova(_inventory(), off, "n2", FACTS, cold).mode is Mode.COLD
     assert "takes no destination" in _obstacles(options=cold, facts=replace(FACTS, names_cold_host=False))
     assert "for live migrations" in _obstacles(options=MigrationOptions(cold=True, block=True))
+
+
+def test_where_all_disks_are_volumes_there_is_nothing_to_copy() -> None:
+    volume, local = Disk(target="vda", kind="cinder", source="v1"), Disk(target="swap", kind="local", source="swap")
+    block = MigrationOptions(block=True)
+    assert "leave out --block" in _obstacles(replace(_instance(), disks=(volume,)), options=block)
+    assert _obstacles(replace(_instance(), disks=(volume,))) == ""
+    assert _obstacles(replace(_instance(), disks=(volume, local)), options=block) == ""
 
 
 def test_what_was_to_be_moved_while_it_is_shut_off_is_not_stopped() -> None:

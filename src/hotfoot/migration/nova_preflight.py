@@ -87,6 +87,8 @@ def _server(instance: Instance, facts: NovaFacts, options: MigrationOptions) -> 
         )
     if options.cold and options.block is not None:
         yield "--block and --no-block are for live migrations; a cold one copies what is local anyway."
+    elif options.block and instance.disks and all(disk.kind == "cinder" for disk in instance.disks):
+        yield f"{name} has no local disk to copy: all are volumes, which stay where they are; leave out --block."
 
 
 def _there(
