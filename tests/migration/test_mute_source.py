@@ -100,22 +100,26 @@ async def test_in_post_copy_no_stream_is_ever_ended() -> None:
     assert double.asked_to_end == 0
 
 
+IT_RAN = Sighting(host="n2", state=InstanceState.RUNNING, post_copy=PostCopy.UNDER_WAY)
+BEFORE_IT_RAN = Sighting(host="n2", state=InstanceState.IN_TRANSIT)
+
+
 @dataclass
 class LosingCloud(CloudDouble):
     """Never ends the call: the source's QEMU is gone, and the destination's waits for the rest of the memory."""
 
     phase: Phase = Phase.POST_COPY
     silent: bool = False
+    there: Sighting = IT_RAN
 
     async def migrate(self, order: Order, on_iteration: Callable[[], None], say: Callable[[str], None]) -> None:
         await asyncio.Event().wait()
 
     async def sightings(self, uuid: str) -> tuple[Sighting, ...]:
         await asyncio.sleep(0)
-        there = Sighting(host="n2", state=InstanceState.RUNNING, post_copy=PostCopy.UNDER_WAY)
         if self.silent:
-            return (Sighting(host="n1", problem="Its link is cut."), there)
-        return (Sighting(host="n1", state=InstanceState.SHUT_OFF, persistent=True), there)
+            return (Sighting(host="n1", problem="Its link is cut."), self.there)
+        return (Sighting(host="n1", state=InstanceState.SHUT_OFF, persistent=True), self.there)
 
 
 async def test_a_half_that_is_lost_is_told_though_libvirt_waits_for_it_for_ever(
@@ -131,8 +135,20 @@ async def test_a_half_that_is_lost_is_told_though_libvirt_waits_for_it_for_ever(
     assert "vm1 cannot be made whole" in reason
 
 
-async def test_a_source_that_is_silent_is_not_taken_for_lost() -> None:
-    silent = LosingCloud(silent=True)
+async def test_a_source_that_died_before_the_destination_ran_is_not_waited_for_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Seen with QEMU killed in the moment of the switch: libvirt's call had not ended after 150 s."""
+    monkeypatch.setattr(running, "PROOF_PATIENCE_S", 0.0)
+    async with asyncio.timeout(20):
+        result, _ = await moved(LosingCloud(there=BEFORE_IT_RAN))
+    assert result.status is ExitStatus.UNKNOWN_STATE
+    assert "No host has vm1 alive, and libvirt goes on waiting for it" in str(result.as_json()["reason"])
+
+
+@pytest.mark.parametrize("there", [IT_RAN, BEFORE_IT_RAN], ids=["it ran", "it had not run"])
+async def test_a_source_that_is_silent_is_not_taken_for_lost(there: Sighting) -> None:
+    silent = LosingCloud(silent=True, there=there)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.5):
             await moved(silent)

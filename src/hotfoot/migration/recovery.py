@@ -53,6 +53,8 @@ class Assessment:
     """What nothing brings back; None while nothing is lost for good."""
     next_step: str | None = None
     """What a person can do where Hotfoot cannot."""
+    silent: tuple[str, ...] = ()
+    """The hosts that do not answer, and may have anything."""
     stream_broke: bool = False
     """Whether libvirt on the destination says that QEMU's own connection broke: it does not come back by itself."""
 
@@ -113,6 +115,7 @@ def assess(name: str, sightings: Sequence[Sighting], ends: Ends | None = None) -
         meaning=meaning,
         lost=lost,
         next_step=next_step,
+        silent=tuple(each.host for each in sightings if each.problem),
         stream_broke=stream_broke,
     )
 

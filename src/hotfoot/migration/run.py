@@ -82,6 +82,8 @@ class Run:
         self._iteration = asyncio.Event()
         self._abort = asyncio.Event()
         self._lost = asyncio.Event()
+        self._gone = ""
+        """Why no more is to be waited for libvirt, once that was seen."""
         self._last: JobSample | None = None
         self._counted: JobSample | None = None
         """The last look with figures: of what a cloud has left to do at the end there are none."""
@@ -140,13 +142,13 @@ class Run:
         return ended, total_ms
 
     async def _call(self) -> None:
-        """Migrate; raises MoveEnded also where the call waits on for a half that is gone for good."""
+        """Migrate; raises MoveEnded also where the call waits on for what is gone for good."""
         calling = asyncio.create_task(self._cloud.migrate(self._order, self._iteration.set, self._say))
         losing = asyncio.create_task(self._lost.wait())
         try:
             await asyncio.wait({calling, losing}, return_when=asyncio.FIRST_COMPLETED)
             if not calling.done():
-                raise MoveEnded("A half of the migration is gone for good, and libvirt goes on waiting for it.")
+                raise MoveEnded(f"{self._gone}, and libvirt goes on waiting for it.")
             await calling
         finally:
             calling.cancel()
@@ -177,13 +179,20 @@ class Run:
     async def _free(self) -> None:
         """Let the guest run on where QEMU waits in vain to send the last of its memory, and tells nobody anything.
 
-        In post-copy nothing is ended; but where a half is lost, no more is waited for libvirt, which may never return.
+        In post-copy nothing is ended; but where a half is lost, or no host has the instance alive and all of them
+        answer, twice, no more is waited for libvirt, which may never return.
         """
         order = self._order
         if self._post_copy or (self._last and self._last.phase is Phase.POST_COPY):
             found = await rejoin.look(self._cloud, order.uuid, order.name, (order.source, order.destination))
+            nowhere = found.situation is Situation.UNCLEAR and not found.silent
             if found.situation in LOST:
+                self._gone = "A half of the migration is gone for good"
                 self._lost.set()
+            elif nowhere and self._gone:
+                self._lost.set()
+            else:
+                self._gone = f"No host has {order.name} alive" if nowhere else ""
             return
         ended = await self._cloud.end_dead_stream(order)
         if ended is None or self._post_copy:
