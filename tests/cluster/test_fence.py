@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.cluster.cluster_files import loaded, refused
 
-from hotfoot.cluster import Cluster, Fence, Host, load
+from hotfoot.cluster import Fence, Host
 from hotfoot.cluster.fence import Ipmi, Redfish
 from hotfoot.cluster.validation import cluster_json, cluster_schema
-from hotfoot.errors import ExitStatus, HotfootError
 
 HOSTS = "hosts: [{name: n1, address: 10.77.0.11}, {name: n2, address: 'fd00::2'}]\n"
 LOGIN = "user: hotfoot, password_file: secret"
@@ -21,18 +21,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     (tmp_path / "secret").touch(0o600)
     return tmp_path
-
-
-def loaded(folder: Path, text: str) -> Cluster:
-    (folder / "hotfoot.yaml").write_text(text)
-    return load(None, folder)
-
-
-def refused(folder: Path, text: str) -> list[str]:
-    with pytest.raises(HotfootError) as caught:
-        loaded(folder, text)
-    assert caught.value.status == ExitStatus.USAGE
-    return [line.partition("hotfoot.yaml:")[2] for line in str(caught.value).splitlines()]
 
 
 def test_placeholders_are_filled_inside_words() -> None:

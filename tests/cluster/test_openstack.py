@@ -5,23 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from hotfoot.cluster import Cluster, load
-from hotfoot.errors import ExitStatus, HotfootError
+from tests.cluster.cluster_files import loaded, refused
 
 HOSTS = "hosts: [{name: n1, address: 10.77.0.11}]\n"
-
-
-def loaded(folder: Path, text: str) -> Cluster:
-    (folder / "hotfoot.yaml").write_text(text)
-    return load(None, folder)
-
-
-def refused(folder: Path, text: str) -> list[str]:
-    with pytest.raises(HotfootError) as caught:
-        loaded(folder, text)
-    assert caught.value.status == ExitStatus.USAGE
-    return [line.partition("hotfoot.yaml:")[2] for line in str(caught.value).splitlines()]
 
 
 def test_a_cloud_needs_no_hosts(tmp_path: Path) -> None:
