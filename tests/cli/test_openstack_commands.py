@@ -148,6 +148,42 @@ def test_the_members_of_its_groups_are_looked_at_too(cloud: CloudDouble) -> None
     assert done.status == ExitStatus.REFUSED
 
 
+def _needs_of_web1(cloud: CloudDouble) -> None:
+    cloud.routes[f"GET /compute/v2.1/servers/{UUID}/migrations"] = Answer(body={"migrations": []})
+    needs = {"allocations": {HYPERVISOR: {"resources": {"VCPU": 2, "MEMORY_MB": 512}}}}
+    cloud.routes[f"GET /placement/allocations/{UUID}"] = Answer(body=needs)
+
+
+def test_of_the_hosts_only_the_destination_is_looked_at_closely(cloud: CloudDouble) -> None:
+    _needs_of_web1(cloud)
+    del cloud.routes["GET /placement/allocation_candidates"]
+
+    def named(asked: Asked) -> Answer:
+        # Nova's pattern fits parts of names as well.
+        lookalike = {**_full_host(), "service": {"host": "n22"}, "id": HYPERVISOR}
+        return Answer(body={"hypervisors": [lookalike, _full_host()] if len(asked.params) == 1 else []})
+
+    cloud.routes["GET /compute/v2.1/os-hypervisors/detail"] = named
+    done = hotfoot("migrate", "web1", "n2", "--dry-run", "--cloud", "double")
+    assert done.status == ExitStatus.REFUSED
+    assert "512 MEMORY_MB are needed, and 0 are free" in done.out
+    (asked,) = cloud.calls("GET /compute/v2.1/os-hypervisors/detail")
+    assert asked.params == {"hypervisor_hostname_pattern": "n2"}
+
+
+def test_where_no_hypervisor_is_named_as_its_host_all_are_looked_at(cloud: CloudDouble) -> None:
+    _needs_of_web1(cloud)
+
+    def named(asked: Asked) -> Answer:
+        if asked.params:
+            return Answer(404, {"itemNotFound": {"message": "No hypervisor matching 'n2' could be found."}})
+        return Answer(body={"hypervisors": [hypervisor(), {**_full_host(), "hypervisor_hostname": "other"}]})
+
+    cloud.routes["GET /compute/v2.1/os-hypervisors/detail"] = named
+    done = hotfoot("migrate", "web1", "n2", "--dry-run", "--cloud", "double")
+    assert "512 MEMORY_MB are needed, and 0 are free" in done.out
+
+
 def test_placement_of_pike_is_asked_host_by_host(cloud: CloudDouble) -> None:
     refusal = {"errors": [{"status": 406, "title": "Not Acceptable", "detail": "Unacceptable version header: 1.27"}]}
     cloud.routes["GET /placement/allocation_candidates"] = Answer(406, refusal)
@@ -234,10 +270,7 @@ def test_init_wants_hosts_or_a_cloud(cloud: CloudDouble) -> None:
 
 
 def test_check_says_where_an_instance_can_go_before_nova_is_asked(cloud: CloudDouble) -> None:
-    nova = f"GET /compute/v2.1/servers/{UUID}"
-    cloud.routes[f"{nova}/migrations"] = Answer(body={"migrations": []})
-    needs = {"allocations": {HYPERVISOR: {"resources": {"VCPU": 2, "MEMORY_MB": 512}}}}
-    cloud.routes[f"GET /placement/allocations/{UUID}"] = Answer(body=needs)
+    _needs_of_web1(cloud)
     done = hotfoot("check", "--instance", "web1", "--cloud", "double", "--json")
     told = json.loads(done.out)
     assert (done.status, told["source"]) == (ExitStatus.FINDINGS_BLOCK, "n1")

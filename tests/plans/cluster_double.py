@@ -64,7 +64,7 @@ class ClusterDouble:
             memory_bytes=GIB,
         )  # fmt: skip
 
-    async def look(self, wanted: str | None = None) -> Inventory:
+    async def look(self, wanted: str | None = None, destination: str | None = None) -> Inventory:
         await asyncio.sleep(0)
         hosts = (
             Host(name=name, address=name, cpus=4, memory_total_bytes=8 * GIB, memory_available_bytes=8 * GIB)

@@ -76,9 +76,9 @@ class NovaCloud:
         """Migration's number, and when Nova was told (``time.monotonic()``), by the server's uuid."""
         self._jobs: tuple[float, Mapping[tuple[str, str, str], JobSample]] = (float("-inf"), {})
 
-    async def look(self, wanted: str | None = None) -> Inventory:
+    async def look(self, wanted: str | None = None, destination: str | None = None) -> Inventory:
         """Return all compute hosts and the servers of all projects; or only those that are wanted."""
-        inventory = await (look(self._api) if wanted is None else look_for(self._api, wanted))
+        inventory = await (look(self._api) if wanted is None else look_for(self._api, wanted, destination))
         self._names = {instance.uuid: instance.name for instance in inventory.instances}
         self._libvirt_names = {
             instance.uuid: instance.nova.libvirt_name

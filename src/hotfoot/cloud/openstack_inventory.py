@@ -21,27 +21,33 @@ async def look(api: OpenStackApi) -> Inventory:
 
     Needs the role admin. Only the names of projects are left out where Keystone does not tell them.
     """
-    return await _look(api, _all(api))
+    return await _look(api, _all(api), hypervisors_and_providers(api))
 
 
-async def look_for(api: OpenStackApi, wanted: str) -> Inventory:
+async def look_for(api: OpenStackApi, wanted: str, destination: str | None = None) -> Inventory:
     """Return all compute hosts, and of the instances those that ``wanted`` can mean, with the members of their groups.
 
     What is meant is a name, a UUID, or how one begins. Where no name fits, all instances are there by name alone, so
-    that near names can be told. Costs the same in a cloud of any size, but for the hosts. Raises HotfootError.
+    that near names can be told. Costs the same in a cloud of any size, but for the hosts; with a ``destination`` what
+    is asked host by host is asked of that one alone. Raises HotfootError.
     """
-    return await _look(api, _fitting(api, wanted))
+    hosts = hypervisors_and_providers(api) if destination is None else _hypervisor_and_provider(api, destination)
+    return await _look(api, _fitting(api, wanted), hosts)
 
 
 _Servers = tuple[list[Json], list[Json], list[Json]]
 """Servers, server groups and projects."""
+_Hosts = tuple[list[Json], Mapping[str, Json]]
+"""Hypervisors, and what Placement says each has, uses and can do, by its UUID."""
 
 
-async def _look(api: OpenStackApi, instances: Coroutine[None, None, _Servers]) -> Inventory:
+async def _look(
+    api: OpenStackApi, instances: Coroutine[None, None, _Servers], hosts: Coroutine[None, None, _Hosts]
+) -> Inventory:
     (servers, groups, projects), services, (hypervisors, providers), aggregates = await asyncio.gather(
         instances,
         api.all("compute", "/os-services", "services", binary="nova-compute"),
-        hypervisors_and_providers(api),
+        hosts,
         api.all("compute", "/os-aggregates", "aggregates"),
     )
     return inventory_of(
@@ -138,12 +144,26 @@ async def _named_projects(api: OpenStackApi, ids: Iterable[str]) -> list[Json]:
     return [project for found in await asyncio.gather(*(one(each) for each in ids)) for project in found]
 
 
-async def hypervisors_and_providers(api: OpenStackApi) -> tuple[list[Json], Mapping[str, Json]]:
+async def hypervisors_and_providers(api: OpenStackApi) -> _Hosts:
     """Return all hypervisors, and what Placement says each has, uses and can do, by its UUID. Raises HotfootError."""
     hypervisors, summaries = await asyncio.gather(
         api.all("compute", "/os-hypervisors/detail", "hypervisors"), _summaries(api)
     )
     return hypervisors, await _completed(api, summaries, (str(hypervisor["id"]) for hypervisor in hypervisors))
+
+
+async def _hypervisor_and_provider(api: OpenStackApi, host: str) -> _Hosts:
+    """Ask for what is named as the host is; for all of them where that finds none of the host's own."""
+    try:
+        named = await api.all("compute", "/os-hypervisors/detail", "hypervisors", hypervisor_hostname_pattern=host)
+    except OpenStackRefusal as refusal:
+        if refusal.status_code != 404:
+            raise
+        named = []
+    own = [each for each in named if (each.get("service") or {}).get("host") == host]
+    if not own:
+        return await hypervisors_and_providers(api)
+    return own, await _completed(api, {}, (str(each["id"]) for each in own))
 
 
 async def _summaries(api: OpenStackApi) -> Mapping[str, Json]:

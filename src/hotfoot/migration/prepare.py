@@ -98,7 +98,7 @@ async def _none_out() -> Mapping[str, str]:
 async def _prepare(
     cloud: Cloud, request: Request, survey: Survey | None, out: Awaitable[Mapping[str, str]]
 ) -> Preparation:
-    inventory = await cloud.look(request.instance)
+    inventory = await cloud.look(request.instance, request.destination)
     if request.from_host is not None:
         check_host(inventory, request.from_host)
     if request.destination is not None:
