@@ -148,6 +148,17 @@ def test_the_members_of_its_groups_are_looked_at_too(cloud: CloudDouble) -> None
     assert done.status == ExitStatus.REFUSED
 
 
+def test_instances_are_shown_without_a_close_look_at_hosts(cloud: CloudDouble) -> None:
+    del cloud.routes["GET /compute/v2.1/os-hypervisors/detail"], cloud.routes["GET /placement/allocation_candidates"]
+    cloud.routes["GET /compute/v2.1/os-services"] = Answer(
+        body={"services": [service(), service(host="n2", state="down")]}
+    )
+    for words in (("ls",), ("ls", "--host", "n1"), ("show", "web1")):
+        done = hotfoot(*words, "--cloud", "double")
+        assert (done.status, "web1" in done.out) == (0, True), done.err
+    assert "nova-compute on n2 is down" in hotfoot("ls", "--cloud", "double").err
+
+
 def _needs_of_web1(cloud: CloudDouble) -> None:
     cloud.routes[f"GET /compute/v2.1/servers/{UUID}/migrations"] = Answer(body={"migrations": []})
     needs = {"allocations": {HYPERVISOR: {"resources": {"VCPU": 2, "MEMORY_MB": 512}}}}

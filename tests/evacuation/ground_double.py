@@ -43,7 +43,7 @@ class GroundDouble(ClusterDouble):
     def _instance(self, name: str) -> Instance:
         return replace(super()._instance(name), uuid=uuid_of(name), persistent=self.defined.get(name) == self.at[name])
 
-    async def look(self, wanted: str | None = None, destination: str | None = None) -> Inventory:
+    async def look(self, wanted: str | None = None, closely: Collection[str] | None = None) -> Inventory:
         seen = await super().look()
         hosts = (
             replace(host, problem="n1 does not answer.") if host.name == "n1" and not self.back else host

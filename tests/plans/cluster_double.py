@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -64,7 +64,7 @@ class ClusterDouble:
             memory_bytes=GIB,
         )  # fmt: skip
 
-    async def look(self, wanted: str | None = None, destination: str | None = None) -> Inventory:
+    async def look(self, wanted: str | None = None, closely: Collection[str] | None = None) -> Inventory:
         await asyncio.sleep(0)
         hosts = (
             Host(name=name, address=name, cpus=4, memory_total_bytes=8 * GIB, memory_available_bytes=8 * GIB)

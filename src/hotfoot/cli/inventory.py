@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -57,7 +57,7 @@ def ls(
     from hotfoot.migration.selection import check_host
     from hotfoot.sizes import human_bytes
 
-    inventory = with_cloud(cluster, _look, cloud_name)
+    inventory = with_cloud(cluster, lambda declared, cloud: _look(declared, cloud, closely=()), cloud_name)
     if host is not None:
         check_host(inventory, host)
     found = sorted(inventory.instances if host is None else inventory.on(host), key=lambda one: (one.name, one.host))
@@ -98,7 +98,7 @@ def show(
     from hotfoot.sizes import human_bytes
 
     async def work(declared: Cluster, cloud: Cloud) -> tuple[Instance, tuple[str, ...], HostFiles | None]:
-        found = find_instance(await _look(declared, cloud, instance), instance, from_host)
+        found = find_instance(await _look(declared, cloud, instance, closely=()), instance, from_host)
         addresses = await cloud.addresses(found) if found.running else ()
         if declared.openstack is not None:
             return await cast("NovaCloud", cloud).in_detail(found), addresses, None
@@ -130,12 +130,14 @@ def show(
         typer.echo(f"  {label:<12}{value}")
 
 
-async def _look(declared: Cluster, cloud: Cloud, wanted: str | None = None) -> Inventory:
+async def _look(
+    declared: Cluster, cloud: Cloud, wanted: str | None = None, closely: Collection[str] | None = None
+) -> Inventory:
     """Look, having told what became of migrations whose Hotfoot was killed."""
     from hotfoot.cli.orphans import tell_orphans
 
     await tell_orphans(declared, cloud)
-    return await cloud.look(wanted)
+    return await cloud.look(wanted, closely)
 
 
 async def _look_with_placement(declared: Cluster, cloud: Cloud) -> tuple[Inventory, Mapping[str, HostOut]]:

@@ -124,7 +124,7 @@ def abort(
         from hotfoot.migration import abort as aborting
         from hotfoot.migration.selection import find_instance
 
-        found = find_instance(await cloud.look(instance), instance, from_host)
+        found = find_instance(await cloud.look(instance, closely=()), instance, from_host)
         if dry_run:
             under_way = await cloud.job(found.host, found.uuid) is not None
             return found.name, found.host, () if under_way else None

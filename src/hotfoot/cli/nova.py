@@ -106,4 +106,4 @@ async def _server(cloud: Cloud, wanted: str, from_host: str | None, verb: str) -
             " of its own.",
             ExitStatus.REFUSED,
         )
-    return cloud, find_instance(await cloud.look(wanted), wanted, from_host)
+    return cloud, find_instance(await cloud.look(wanted, closely=()), wanted, from_host)

@@ -46,7 +46,7 @@ def watch(
     async def work(declared: Cluster, cloud: Cloud) -> ExitStatus:
         from hotfoot.migration.selection import find_instance
 
-        wanted = None if instance is None else find_instance(await cloud.look(instance), instance)
+        wanted = None if instance is None else find_instance(await cloud.look(instance, closely=()), instance)
         if wanted is not None and not once:
             return await _one(declared, cloud, wanted, as_json=as_json)
         await _tell(declared, cloud)

@@ -73,7 +73,7 @@ class LibvirtCloud:
         """The hosts that are asked, in the order of the cluster file."""
         return self._links.names
 
-    async def look(self, wanted: str | None = None, destination: str | None = None) -> Inventory:
+    async def look(self, wanted: str | None = None, closely: Collection[str] | None = None) -> Inventory:
         """Return all hosts and instances, whichever is wanted: to leave some out would save nothing."""
         seen = await asyncio.gather(*(self._look_at(host) for host in self._links.names))
         return Inventory(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -28,7 +28,7 @@ from hotfoot.cloud.nova_migration import (
 from hotfoot.cloud.nova_move import NovaMove, is_down
 from hotfoot.cloud.nova_reasons import log_answer, log_question
 from hotfoot.cloud.openstack_api import OpenStackApi, OpenStackRefusal
-from hotfoot.cloud.openstack_inventory import in_detail, look, look_for
+from hotfoot.cloud.openstack_inventory import in_detail, look
 from hotfoot.cloud.protocol import NO_WAY_BACK, MemoryTouched, Offer, Usage
 from hotfoot.errors import ExitStatus, HotfootError
 from hotfoot.inventory import Instance, InstanceState, Inventory
@@ -76,9 +76,9 @@ class NovaCloud:
         """Migration's number, and when Nova was told (``time.monotonic()``), by the server's uuid."""
         self._jobs: tuple[float, Mapping[tuple[str, str, str], JobSample]] = (float("-inf"), {})
 
-    async def look(self, wanted: str | None = None, destination: str | None = None) -> Inventory:
+    async def look(self, wanted: str | None = None, closely: Collection[str] | None = None) -> Inventory:
         """Return all compute hosts and the servers of all projects; or only those that are wanted."""
-        inventory = await (look(self._api) if wanted is None else look_for(self._api, wanted, destination))
+        inventory = await look(self._api, wanted, closely)
         self._names = {instance.uuid: instance.name for instance in inventory.instances}
         self._libvirt_names = {
             instance.uuid: instance.nova.libvirt_name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from hotfoot.cloud.openstack_api import Json, OpenStackApi, OpenStackRefusal
 from hotfoot.cloud.openstack_values import hosts_of, inventory_of, with_attachments
@@ -16,38 +16,27 @@ _UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _PROVIDERS_AT_ONCE = 10
 
 
-async def look(api: OpenStackApi) -> Inventory:
-    """Return all compute hosts and the instances of all projects. Raises HotfootError.
-
-    Needs the role admin. Only the names of projects are left out where Keystone does not tell them.
-    """
-    return await _look(api, _all(api), hypervisors_and_providers(api))
-
-
-async def look_for(api: OpenStackApi, wanted: str, destination: str | None = None) -> Inventory:
-    """Return all compute hosts, and of the instances those that ``wanted`` can mean, with the members of their groups.
-
-    What is meant is a name, a UUID, or how one begins. Where no name fits, all instances are there by name alone, so
-    that near names can be told. Costs the same in a cloud of any size, but for the hosts; with a ``destination`` what
-    is asked host by host is asked of that one alone. Raises HotfootError.
-    """
-    hosts = hypervisors_and_providers(api) if destination is None else _hypervisor_and_provider(api, destination)
-    return await _look(api, _fitting(api, wanted), hosts)
-
-
 _Servers = tuple[list[Json], list[Json], list[Json]]
 """Servers, server groups and projects."""
 _Hosts = tuple[list[Json], Mapping[str, Json]]
 """Hypervisors, and what Placement says each has, uses and can do, by its UUID."""
 
 
-async def _look(
-    api: OpenStackApi, instances: Coroutine[None, None, _Servers], hosts: Coroutine[None, None, _Hosts]
-) -> Inventory:
+async def look(api: OpenStackApi, wanted: str | None = None, closely: Collection[str] | None = None) -> Inventory:
+    """Return all compute hosts, and the instances of all projects, or those that ``wanted`` can mean.
+
+    What is meant is a name, a UUID, or how one begins; the members of its groups are there too. Where no name fits, all
+    instances are there by name alone, so that near names can be told. ``closely``: the hosts of which more is told than
+    the service tells, since Nova takes its time for each hypervisor (None: all). With one instance and one such host
+    the costs are the same in a cloud of any size.
+
+    Needs the role admin. Only the names of projects are left out where Keystone does not tell them. Raises
+    HotfootError.
+    """
     (servers, groups, projects), services, (hypervisors, providers), aggregates = await asyncio.gather(
-        instances,
+        _all(api) if wanted is None else _fitting(api, wanted),
         api.all("compute", "/os-services", "services", binary="nova-compute"),
-        hosts,
+        hypervisors_and_providers(api) if closely is None else _named_hosts(api, closely),
         api.all("compute", "/os-aggregates", "aggregates"),
     )
     return inventory_of(
@@ -152,18 +141,23 @@ async def hypervisors_and_providers(api: OpenStackApi) -> _Hosts:
     return hypervisors, await _completed(api, summaries, (str(hypervisor["id"]) for hypervisor in hypervisors))
 
 
-async def _hypervisor_and_provider(api: OpenStackApi, host: str) -> _Hosts:
-    """Ask for what is named as the host is; for all of them where that finds none of the host's own."""
+async def _named_hosts(api: OpenStackApi, hosts: Collection[str]) -> _Hosts:
+    """Ask for the hypervisors that are named as these hosts are; for all where that does not find each host's own."""
+    found = await asyncio.gather(*(_named_host(api, host) for host in hosts))
+    if not all(found):
+        return await hypervisors_and_providers(api)
+    hypervisors = [each for own in found for each in own]
+    return hypervisors, await _completed(api, {}, (str(each["id"]) for each in hypervisors))
+
+
+async def _named_host(api: OpenStackApi, host: str) -> list[Json]:
     try:
         named = await api.all("compute", "/os-hypervisors/detail", "hypervisors", hypervisor_hostname_pattern=host)
     except OpenStackRefusal as refusal:
         if refusal.status_code != 404:
             raise
-        named = []
-    own = [each for each in named if (each.get("service") or {}).get("host") == host]
-    if not own:
-        return await hypervisors_and_providers(api)
-    return own, await _completed(api, {}, (str(each["id"]) for each in own))
+        return []
+    return [each for each in named if (each.get("service") or {}).get("host") == host]
 
 
 async def _summaries(api: OpenStackApi) -> Mapping[str, Json]:

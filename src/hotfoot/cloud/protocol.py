@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -72,12 +72,12 @@ class Offer:
 class Cloud(Protocol):
     """One cloud. Every call ends in bounded time; a silent host is a value, not an exception."""
 
-    async def look(self, wanted: str | None = None, destination: str | None = None) -> Inventory:
+    async def look(self, wanted: str | None = None, closely: Collection[str] | None = None) -> Inventory:
         """Return all hosts and instances, each host asked at the same time.
 
         Where one instance is ``wanted`` (its name, its UUID, or how that begins), a cloud may leave out others, as long
-        as it returns all that this can mean, and those of their groups. Where it is to go to a ``destination``, a cloud
-        may tell of the other hosts no more than their names.
+        as it returns all that this can mean, and those of their groups. Where only some hosts are looked at
+        ``closely``, a cloud may tell of the others no more than their names, and whether they are up.
         """
 
     async def examine(self, instance: Instance, destination: str) -> PairFacts:

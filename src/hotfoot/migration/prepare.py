@@ -98,7 +98,7 @@ async def _none_out() -> Mapping[str, str]:
 async def _prepare(
     cloud: Cloud, request: Request, survey: Survey | None, out: Awaitable[Mapping[str, str]]
 ) -> Preparation:
-    inventory = await cloud.look(request.instance, request.destination)
+    inventory = await cloud.look(request.instance, closely=(request.destination,) if request.destination else None)
     if request.from_host is not None:
         check_host(inventory, request.from_host)
     if request.destination is not None:
