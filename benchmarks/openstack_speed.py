@@ -311,7 +311,7 @@ def main() -> None:
     parser.add_argument("--fake-hosts", type=int, default=50, help="hosts of Nova's fake driver beside two real ones")
     parser.add_argument("--cluster", type=Path, help="measure on the lab of this cluster file instead of a new one")
     parser.add_argument("--servers", type=int, default=1000, help="how many servers to make [default: 1000]")
-    parser.add_argument("--minutes", type=float, default=10, help="for how long at most they are made [default: 10]")
+    parser.add_argument("--minutes", type=float, default=15, help="for how long at most they are made [default: 15]")
     parser.add_argument("--rounds", type=int, default=7, help="how often the list is asked for [default: 7]")
     parser.add_argument("--pairs", type=int, default=6, help="pairs of live migrations [default: 6]")
     parser.add_argument("--client-venv", type=Path, help=f"a virtual environment with {_CLIENT} [default: made]")
