@@ -11,6 +11,7 @@ from hotfoot.cloud.nova_migration import (
     Belongings,
     Look,
     Stage,
+    attached,
     destination_of,
     differences,
     job_sample,
@@ -21,6 +22,7 @@ from hotfoot.cloud.nova_migration import (
 )
 from hotfoot.inventory import InstanceState
 from hotfoot.migration.proof import PostCopy, Sighting
+from hotfoot.migration.result import Attached
 from hotfoot.migration.sample import Phase
 
 RUNNING = InstanceState.RUNNING
@@ -88,6 +90,11 @@ def test_what_became_of_volumes_and_ports() -> None:
         "Volume v1 is not attached any more.",
         "Port p2 is new.",
         "Port p1 was ACTIVE, and is DOWN now.",
+    )
+    assert attached(before, after) == (
+        Attached(kind="volume", id="v1", before="/dev/vdb", after=None),
+        Attached(kind="port", id="p1", before="10.0.0.5 ACTIVE", after="10.0.0.5 DOWN"),
+        Attached(kind="port", id="p2", before=None, after="no address ACTIVE"),
     )
 
 

@@ -15,6 +15,7 @@ from hotfoot.cloud.protocol import MoveEnded
 from hotfoot.errors import HotfootError
 from hotfoot.inventory import InstanceState
 from hotfoot.migration.options import MigrationOptions, Mode, Order
+from hotfoot.migration.result import Attached
 
 Script = list[tuple[dict[str, Any] | None, dict[str, Any] | None] | HotfootError]
 
@@ -28,7 +29,7 @@ class ApiDouble:
         self.asked: list[dict[str, Any]] = []
         self._posted = False
         self.events: list[dict[str, Any]] = []
-        self.volumes_after: list[dict[str, Any]] = []
+        self.volumes: list[dict[str, Any]] = []
         self.source_states: list[str] = ["up"]
         """Of nova-compute on n1, the first for the first look; the last stays."""
         self._now: tuple[dict[str, Any] | None, dict[str, Any] | None] = (server(), None)
@@ -54,9 +55,7 @@ class ApiDouble:
             "/os-migrations": lambda: {"migrations": [record("completed", id=1), *self._records(running=False)]},
             f"/servers/{UUID}/os-instance-actions": self._actions,
             f"/servers/{UUID}/os-instance-actions/req-1": lambda: {"instanceAction": {"events": self.events}},
-            f"/servers/{UUID}/os-volume_attachments": lambda: {
-                "volumeAttachments": self.volumes_after if self.asked else []
-            },
+            f"/servers/{UUID}/os-volume_attachments": lambda: {"volumeAttachments": self.volumes},
             f"/servers/{UUID}/os-interface": lambda: {"interfaceAttachments": []},
             "/os-services": lambda: {"services": [{"host": "n1", "state": self._source_state()}]},
         }
@@ -132,6 +131,17 @@ async def test_a_move_is_followed_to_its_end_and_the_host_that_nova_chose_is_rea
     sample = move.sample()
     assert sample is not None
     assert sample.memory_processed_bytes == 34_000_000
+
+
+async def test_what_goes_with_a_server_is_told_before_and_after() -> None:
+    double = ApiDouble([(MOVING, in_progress(dest_compute="n3")), (server(host="n3"), _done_to("n3"))])
+    double.volumes = [{"volumeId": "v1", "device": "/dev/vdb"}]
+    move = _move(double, _order("n3"))
+    await move.start()
+    assert move.attached() == ()
+    await move.follow()
+    assert await move.remarks() == ()
+    assert move.attached() == (Attached(kind="volume", id="v1", before="/dev/vdb", after="/dev/vdb"),)
 
 
 def _done_to(host: str) -> dict[str, Any]:

@@ -73,6 +73,9 @@ def test_to_a_named_host_with_all_that_libvirt_tells(lab: TestLab) -> None:
     told = said.json
     assert (told["source"], told["destination"], told["mode"]) == (source, destination, "live")
     assert told["reason"] is None, "volumes and ports are as before"
+    (port,) = told["attached"]
+    assert port["before"] == port["after"] != "no address ACTIVE"
+    assert port["after"].endswith(" ACTIVE")
     assert told["downtime_ms"] is not None
     assert told["transferred_bytes"] > 0
     assert lab.where("vm1") == destination

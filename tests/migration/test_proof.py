@@ -116,5 +116,5 @@ def test_the_object_always_has_all_keys() -> None:
     assert list(result.as_json()) == [
         "instance", "uuid", "source", "destination", "mode", "outcome", "reason", "total_ms", "downtime_ms",
         "outage_ms", "probes_sent", "probes_lost", "memory_bytes", "transferred_bytes", "iterations",
-        "throughput_bytes_per_s", "forecast", "policy", "actions", "id",
+        "throughput_bytes_per_s", "forecast", "policy", "actions", "attached", "id",
     ]  # fmt: skip

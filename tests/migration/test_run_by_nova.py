@@ -18,7 +18,7 @@ from hotfoot.migration.options import MigrationOptions, Mode, Order
 from hotfoot.migration.policy import Policy
 from hotfoot.migration.preflight import Verdict
 from hotfoot.migration.proof import Sighting
-from hotfoot.migration.result import JobTotals, MigrationResult, Outcome
+from hotfoot.migration.result import Attached, JobTotals, MigrationResult, Outcome
 from hotfoot.migration.sample import JobSample, Phase
 
 INSTANCE = Instance(
@@ -28,6 +28,7 @@ ORDER = Order(
     uuid="u", name="web1", source="n1", destination="", mode=Mode.LIVE, persistent=True, by_nova=True,
     options=MigrationOptions(policy=Policy(name="nova", deadline_ms=1000)),
 )  # fmt: skip
+VOLUME = Attached(kind="volume", id="v1", before="/dev/vdb", after="/dev/vdb")
 
 
 @dataclass
@@ -70,6 +71,9 @@ class CloudDouble:
     async def totals(self, order: Order) -> JobTotals:
         return JobTotals(downtime_ms=7 if order.destination == "n3" else None)
 
+    def attached(self, uuid: str) -> tuple[Attached, ...]:
+        return (VOLUME,)
+
     async def sightings(self, uuid: str) -> tuple[Sighting, ...]:
         return (Sighting(host=self.at, state=InstanceState.RUNNING, persistent=True, remark="A word of Nova."),)
 
@@ -93,6 +97,7 @@ async def test_where_nova_chose_the_result_names_the_host_that_is_proven() -> No
     result = await _moved(CloudDouble())
     assert (result.outcome, result.destination, result.totals.downtime_ms) == (Outcome.COMPLETED, "n3", 7)
     assert result.remarks == ("A word of Nova.",)
+    assert result.as_json()["attached"] == [{"kind": "volume", "id": "v1", "before": "/dev/vdb", "after": "/dev/vdb"}]
     assert result.mode == "live"
 
 

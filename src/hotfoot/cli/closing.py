@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from hotfoot.cli import nova_view
 from hotfoot.errors import ExitStatus
 from hotfoot.sizes import human_bytes, human_duration, human_rate
 
 if TYPE_CHECKING:
     from hotfoot.migration.prepare import Preparation
-    from hotfoot.migration.result import MigrationResult
+    from hotfoot.migration.result import Attached, MigrationResult
 
 
 def print_result(result: MigrationResult) -> None:
@@ -53,7 +54,16 @@ def _figures(result: MigrationResult) -> list[tuple[str, str]]:
     if totals.throughput_bytes_per_s:
         sent.append(human_rate(totals.throughput_bytes_per_s))
     rows.append(("copied", ", ".join(sent)))
+    for label, kind in (("volumes", "volume"), ("ports", "port")):
+        if there := [_attached(one) for one in result.attached if one.kind == kind]:
+            rows.append((label, "; ".join(there)))
     return rows
+
+
+def _attached(one: Attached) -> str:
+    if one.before == one.after:
+        return f"{one.id[:8]} {one.before}, as before"
+    return f"{one.id[:8]} {one.after or 'gone'}, before {one.before or 'not there'}"
 
 
 def _outage(result: MigrationResult) -> str:
@@ -92,6 +102,7 @@ def print_plan(preparation: Preparation) -> None:
         seat = preparation.seat
         rows.append(("watched", f"{seat.address} by {seat.method}" if seat else "no: no address of it answers here"))
         rows += [("not to", f"{name}: {why}") for name, why in preparation.passed_over]
+        rows += nova_view.belongings(instance) if instance.nova else []
     rows += [("note", remark) for remark in verdict.remarks]
     for label, value in rows:
         typer.echo(f"  {label:<10}{value}")

@@ -95,3 +95,9 @@ def interface_row(card: Interface) -> str:
     """Return one line of ``show`` about a port."""
     port = f"  port {card.device}" if card.device else ""
     return f"{card.mac}  {card.source or ''}{port}" + (f"  ({card.model})" if card.model else "")
+
+
+def belongings(instance: Instance) -> list[tuple[str, str]]:
+    """Return what goes with a server, as rows: its volumes, and the addresses of its ports."""
+    volumes = ", ".join(disk_words(disk).removeprefix("volume ") for disk in instance.disks if disk.kind == "cinder")
+    return [(label, what) for label, what in (("volumes", volumes), ("ports", ", ".join(instance.addresses))) if what]

@@ -31,7 +31,7 @@ from hotfoot.migration.options import Order
 from hotfoot.migration.page_watch import PageWatch
 from hotfoot.migration.policy import QEMU_DOWNTIME_MS
 from hotfoot.migration.proof import Sighting
-from hotfoot.migration.result import JobTotals
+from hotfoot.migration.result import Attached, JobTotals
 from hotfoot.migration.sample import JobSample
 
 if TYPE_CHECKING:
@@ -290,6 +290,10 @@ class LibvirtCloud:
             script = dead_stream.question(order.name, sorted(hosts))
             return dead_stream.ended(await self._shell(order.source, script, FILES_TIMEOUT_S))
         return None
+
+    def attached(self, uuid: str) -> tuple[Attached, ...]:
+        """Return nothing: disks and network cards are the domain's own."""
+        return ()
 
     async def totals(self, order: Order) -> JobTotals:
         """Return the account that the destination keeps after a migration."""

@@ -36,7 +36,7 @@ from hotfoot.migration.facts import HostFiles, NovaFacts, PairFacts
 from hotfoot.migration.options import Order
 from hotfoot.migration.page_watch import PageWatch
 from hotfoot.migration.proof import Sighting
-from hotfoot.migration.result import JobTotals
+from hotfoot.migration.result import Attached, JobTotals
 from hotfoot.migration.sample import JobSample, Phase
 
 if TYPE_CHECKING:
@@ -224,6 +224,10 @@ class NovaCloud:
         """Return the account that libvirt on the destination keeps; Nova keeps none."""
         hosts = self.visible(order.destination)
         return await hosts.totals(order) if hosts else JobTotals()
+
+    def attached(self, uuid: str) -> tuple[Attached, ...]:
+        """Return the volumes and ports of a server that was moved, as they were before and are after."""
+        return self._moves[uuid].attached() if uuid in self._moves else ()
 
     async def job(self, host: str, uuid: str) -> JobSample | None:
         """Return what libvirt on the source shows; else what Nova tells.

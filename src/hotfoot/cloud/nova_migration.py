@@ -16,6 +16,7 @@ from typing import Any
 from hotfoot.cloud.openstack_values import instance_of
 from hotfoot.inventory import MOVABLE_STATES, InstanceState
 from hotfoot.migration.proof import Sighting
+from hotfoot.migration.result import Attached
 from hotfoot.migration.sample import JobSample, Phase
 
 Json = Mapping[str, Any]
@@ -170,6 +171,26 @@ def differences(before: Belongings, after: Belongings) -> tuple[str, ...]:
         if had != has:
             found.append(f"Port {port} had {', '.join(had) or 'no address'}, and has {', '.join(has) or 'none'} now.")
     return tuple(found)
+
+
+def attached(before: Belongings, after: Belongings) -> tuple[Attached, ...]:
+    """Put side by side what was with a server before its move, and what is with it now: volumes first."""
+
+    def port(known: tuple[str, tuple[str, ...]] | None) -> str | None:
+        return f"{', '.join(known[1]) or 'no address'} {known[0]}".rstrip() if known else None
+
+    volumes = sorted({*before.volumes, *after.volumes})
+    ports = sorted({*before.ports, *after.ports})
+    return (
+        *(
+            Attached(kind="volume", id=each, before=before.volumes.get(each), after=after.volumes.get(each))
+            for each in volumes
+        ),
+        *(
+            Attached(kind="port", id=each, before=port(before.ports.get(each)), after=port(after.ports.get(each)))
+            for each in ports
+        ),
+    )
 
 
 class Look(StrEnum):

@@ -15,6 +15,7 @@ from hotfoot.cloud.nova_migration import (
     Belongings,
     Json,
     Stage,
+    attached,
     destination_of,
     differences,
     job_sample,
@@ -28,6 +29,7 @@ from hotfoot.cloud.protocol import MoveEnded
 from hotfoot.errors import HotfootError
 from hotfoot.inventory import InstanceState
 from hotfoot.migration.options import Mode, Order
+from hotfoot.migration.result import Attached
 from hotfoot.migration.sample import JobSample
 
 LOOK_S = 0.5
@@ -90,6 +92,7 @@ class NovaMove:
         self._earlier: frozenset[int] = frozenset()
         self._earlier_actions: frozenset[str] = frozenset()
         self._before = Belongings()
+        self._after: Belongings | None = None
         self._state_before = InstanceState.UNKNOWN
         self._record: Json | None = None
         self._no_answer: HotfootError | None = None
@@ -133,6 +136,10 @@ class NovaMove:
     async def remarks(self) -> tuple[str, ...]:
         """Say what of volumes and ports is not as it was before; waits a little for it to become so."""
         return await self._changed if self._changed else ()
+
+    def attached(self) -> tuple[Attached, ...]:
+        """Return volumes and ports before and after; nothing where it has not moved, or they could not be asked for."""
+        return attached(self._before, self._after) if self._after is not None else ()
 
     async def start(self) -> None:
         """Ask Nova for it. Raises MoveEnded where Nova refuses at once."""
@@ -341,9 +348,10 @@ class NovaMove:
         end_s = time.monotonic() + UNCHANGED_S
         while True:
             try:
-                changed = differences(self._before, await self._belongings())
+                self._after = await self._belongings()
             except HotfootError as error:
                 return (f"Whether its volumes and ports are as before is not known: {error}",)
+            changed = differences(self._before, self._after)
             if not changed or time.monotonic() > end_s:
                 return changed
             await asyncio.sleep(self._look_s)

@@ -12,7 +12,7 @@ from hotfoot.migration.facts import HostFiles, PairFacts
 from hotfoot.migration.options import Order
 from hotfoot.migration.page_watch import PageWatch
 from hotfoot.migration.proof import Sighting
-from hotfoot.migration.result import JobTotals
+from hotfoot.migration.result import Attached, JobTotals
 from hotfoot.migration.sample import JobSample
 
 NO_WAY_BACK = (
@@ -110,6 +110,9 @@ class Cloud(Protocol):
 
     async def totals(self, order: Order) -> JobTotals:
         """Return the hypervisor's account of the migration that has just completed."""
+
+    def attached(self, uuid: str) -> tuple[Attached, ...]:
+        """Return volumes and ports of an instance that has just been moved, where the cloud knows of such."""
 
     async def job(self, host: str, uuid: str) -> JobSample | None:
         """Return one look at the migration of an instance from this host; None when there is none to see."""

@@ -15,7 +15,7 @@ Json = Mapping[str, object]
 RESULT_KEYS = (
     "instance", "uuid", "source", "destination", "mode", "outcome", "reason", "total_ms", "downtime_ms", "outage_ms",
     "probes_sent", "probes_lost", "memory_bytes", "transferred_bytes", "iterations", "throughput_bytes_per_s",
-    "forecast", "policy", "actions", "id",
+    "forecast", "policy", "actions", "attached", "id",
 )  # fmt: skip
 """Keys of the migrate record that every entry of the history has, also one that has not ended."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Literal
 
 from hotfoot.errors import ExitStatus
 from hotfoot.migration.action import Action
@@ -39,6 +40,17 @@ class JobTotals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attached:
+    """A volume or a port of a server, and how it was with it before the move and is after it; None: it was not."""
+
+    kind: Literal["volume", "port"]
+    id: str
+    before: str | None
+    """Of a volume its device; of a port its addresses and its state."""
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MigrationResult:
     """One migration that ended, or was refused. Times in ms; None means not known or not measured."""
 
@@ -63,6 +75,8 @@ class MigrationResult:
     """Name of the policy that steered it."""
     actions: tuple[Action, ...] = ()
     """What steering did, in order of time."""
+    attached: tuple[Attached, ...] = ()
+    """What a cloud has of volumes and ports; empty where none are known."""
     id: str | None = None
     """Its name in the journal."""
     only_cold: bool = False
@@ -90,5 +104,6 @@ class MigrationResult:
             "forecast": self.forecast,
             "policy": self.policy,
             "actions": [asdict(action) for action in self.actions],
+            "attached": [asdict(one) for one in self.attached],
             "id": self.id,
         }
