@@ -93,7 +93,9 @@ class StarveQemu(Breakage):
 
 
 class KillHost(Breakage):
-    name, deadly = "destination host lost", (Phase.POST_COPY,)
+    name = "destination host lost"
+    # Where the last bytes had arrived, the guest runs on the destination, and ends with it.
+    deadly = (Phase.SWITCH, Phase.POST_COPY)
 
     def strike(self, scene: Scene) -> None:
         spec = scene.stage.spec
