@@ -34,6 +34,8 @@ class CloudDouble:
 
     phase: Phase = Phase.SWITCHING_OVER
     ends_stream: bool | None = True
+    repeats: bool = False
+    """Whether it goes on telling, and the same each time."""
     asked_to_end: int = 0
     looks: int = 0
     over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -47,7 +49,8 @@ class CloudDouble:
         self.looks += 1
         if self.looks > 20:
             self.over.set()
-        return JobSample(at_s=0.0, phase=self.phase, iteration=2) if self.looks == 1 else None
+        told = JobSample(at_s=0.0, phase=self.phase, iteration=2, elapsed_ms=self.looks)
+        return told if self.looks == 1 or self.repeats else None
 
     async def end_dead_stream(self, order: Order) -> bool | None:
         self.asked_to_end += 1
@@ -80,6 +83,19 @@ async def test_a_dead_stream_is_ended_and_said() -> None:
     assert (result.outcome, double.asked_to_end) == (Outcome.FAILED, 1)
     assert said == ["n2 takes nothing of the memory of vm1 any more, which stands still for it: the stream is ended."]
     assert "The dead memory stream to n2 was ended." in str(result.as_json()["reason"])
+
+
+async def test_a_source_that_tells_the_same_all_the_time_in_the_switch_over_has_a_dead_stream_too() -> None:
+    """Seen where the last of it fitted into the kernel's buffer: QEMU waits for the other's word, and answers."""
+    double = CloudDouble(repeats=True)
+    result, _ = await moved(double)
+    assert (result.outcome, double.asked_to_end) == (Outcome.FAILED, 1)
+
+
+async def test_while_the_guest_runs_a_stream_is_left_alone_though_nothing_is_sent() -> None:
+    double = CloudDouble(phase=Phase.COPYING_MEMORY, repeats=True)
+    await moved(double)
+    assert double.asked_to_end == 0
 
 
 async def test_where_it_cannot_be_ended_that_is_said() -> None:

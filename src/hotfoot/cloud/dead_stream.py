@@ -1,9 +1,10 @@
 """A memory stream that nobody takes any more, while the guest stands still for it: found and ended on the source. Pure.
 
 While QEMU sends the last of a guest's memory, the guest is paused and QEMU answers nobody until the send is over (QEMU
-10.0; libvirt then says "cannot acquire state change lock"). Where the link is lost in that moment, the send ends when
-TCP gives the connection up: after a quarter of an hour by Linux's defaults. So long the guest stands still, and neither
-libvirt nor an abort can help it. Ending the connection makes the send fail: QEMU lets the guest run on.
+10.0; libvirt then says "cannot acquire state change lock"); where the last of it fits into the kernel's buffer it
+answers, and waits for the destination's word. Where the link is lost in that moment, either ends when TCP gives the
+connection up: after a quarter of an hour by Linux's defaults. So long the guest stands still, and neither libvirt nor
+an abort can help it. Ending the connection makes the send fail: QEMU lets the guest run on.
 """
 
 from __future__ import annotations

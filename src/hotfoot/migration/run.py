@@ -28,7 +28,7 @@ from hotfoot.sizes import human_duration
 LOOK_S = 0.5
 """Between two looks at the job, if no new iteration begins earlier; each takes CPU time from the source."""
 MUTE_S, MUTE_AGAIN_S = 20.0, 5.0
-"""For how long a source may tell nothing more of the migration before a dead stream is looked for; and again."""
+"""For how long a source may tell nothing new of the migration before a dead stream is looked for; and again."""
 WATCH_BEFORE_S, WATCH_AFTER_S = 0.3, 0.5
 """The outage watch begins before and ends after the move: switches learn the new place late."""
 ABORT_AGAIN_S = 0.1
@@ -157,14 +157,15 @@ class Run:
             await asyncio.gather(calling, losing, return_exceptions=True)
 
     async def _look(self) -> None:
-        answered_s = time.monotonic()
+        news_s = time.monotonic()
         while True:
             sample = await self._cloud.job(self._order.source, self._order.uuid)
-            if sample is None and self._last and time.monotonic() - answered_s > MUTE_S:
-                answered_s += MUTE_AGAIN_S
+            if _is_news(sample, self._last):
+                news_s = time.monotonic()
+            elif self._last and time.monotonic() - news_s > MUTE_S:
+                news_s += MUTE_AGAIN_S
                 await self._free()
             if sample is not None:
-                answered_s = time.monotonic()
                 if self._post_copy and sample.phase in (Phase.COPYING_MEMORY, Phase.SWITCHING_OVER):
                     sample = replace(sample, phase=Phase.POST_COPY)  # not told before the first page was waited for
                 self._last = sample
@@ -178,7 +179,7 @@ class Run:
             self._iteration.clear()
 
     async def _free(self) -> None:
-        """Let the guest run on where QEMU waits in vain to send the last of its memory, and tells nobody anything.
+        """Let the guest run on where QEMU waits in vain to send the last of its memory, and tells nobody anything new.
 
         In post-copy nothing is ended; but where a half is lost, or no host has the instance alive and all of them
         answer, twice, no more is waited for libvirt, which may never return.
@@ -354,6 +355,22 @@ class Run:
             actions=tuple(self._actions),
             only_cold=ended is not None and ended.only_cold,
         )
+
+
+def _is_news(sample: JobSample | None, last: JobSample | None) -> bool:
+    """Whether a look tells something new; in the switch-over only figures do, as QEMU may answer there for ever."""
+    if sample is None or last is None or sample.phase is not Phase.SWITCHING_OVER:
+        return sample is not None
+    return _figures(sample) != _figures(last)
+
+
+def _figures(sample: JobSample) -> tuple[int, ...]:
+    return (
+        sample.iteration,
+        sample.memory_processed_bytes,
+        sample.memory_remaining_bytes,
+        sample.disk_processed_bytes,
+    )
 
 
 def steering_of(order: Order) -> Steering:
