@@ -27,9 +27,9 @@ def print_result(result: MigrationResult) -> None:
     to = f" to {result.destination}" if result.destination else ""
     what = {
         ExitStatus.REFUSED: "cannot move",
-        ExitStatus.ABORTED: "was not moved",
         ExitStatus.FAILED_ON_SOURCE: f"did not move{to}",
-    }.get(result.status, f"may not have moved{to}")
+        ExitStatus.UNKNOWN_STATE: f"may not have moved{to}",
+    }.get(result.status, "was not moved")
     colour = typer.colors.YELLOW if result.status is ExitStatus.ABORTED else typer.colors.RED
     typer.secho(f"{result.instance} {what}.", err=True, fg=colour, bold=True)
     for sentence in filter(None, (result.reason, *result.remarks)):
