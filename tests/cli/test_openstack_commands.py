@@ -97,6 +97,26 @@ def test_ls_shows_what_nova_says_beside_what_the_guest_does(cloud: CloudDouble) 
     )
 
 
+@pytest.mark.parametrize(
+    "words", [("--cloud", "double", "ls"), ("--os-cloud=double", "ls"), ("--cloud", "other", "ls", "--cloud", "double")]
+)
+def test_the_cloud_may_stand_before_the_command(cloud: CloudDouble, words: tuple[str, ...]) -> None:
+    done = hotfoot(*words)
+    assert (done.status, "web1" in done.out) == (0, True), done.err
+
+
+@pytest.mark.parametrize("verb", ["cluster", "recover"])
+def test_a_command_that_knows_no_cloud_does_not_ignore_one(cloud: CloudDouble, verb: str) -> None:
+    done = hotfoot("--cloud", "double", verb, "web1")
+    assert (done.status, done.err) == (ExitStatus.USAGE, f"`hotfoot {verb}` takes no --cloud.")
+
+
+def test_a_verb_that_is_none_is_told_also_behind_a_cloud(cloud: CloudDouble) -> None:
+    done = hotfoot("--cloud", "double", "mirgate")
+    assert done.status == ExitStatus.USAGE
+    assert "mirgate" in done.err
+
+
 def test_hosts_show_room_and_why_one_is_disabled_though_placement_leaves_out_the_full_one(cloud: CloudDouble) -> None:
     done = hotfoot("hosts", "--os-cloud", "double")
     assert "n2 is disabled in Nova: new disks." in done.out.splitlines()

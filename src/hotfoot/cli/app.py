@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 
@@ -50,6 +50,7 @@ _GROUPS = {
     "plan": ("kept_plans", "Plans for whole hosts, made and kept."),
     "lab": ("lab", "Real compute hosts on this machine."),
 }
+_CLOUD = ("--cloud", "--os-cloud")
 
 
 def _version(value: bool) -> None:
@@ -59,13 +60,42 @@ def _version(value: bool) -> None:
 
 
 def _root(
+    context: typer.Context,
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    cloud: str | None = typer.Option(
+        None, *_CLOUD, metavar="NAME", help="An OpenStack cloud of clouds.yaml; may stand behind the command too."
+    ),
 ) -> None:
     """Live-migrate running instances between KVM hosts, and prove that nobody noticed."""
+    # What ``options.CloudOption`` takes where the command itself names none; a command without it must not ignore it.
+    if cloud is not None and not _knows_clouds(_command_of(context)):
+        raise HotfootError(f"`hotfoot {context.invoked_subcommand}` takes no {_CLOUD[0]}.", ExitStatus.USAGE)
+
+
+def _command_of(context: typer.Context) -> Any:
+    return getattr(context.command, "commands", {}).get(context.invoked_subcommand)
+
+
+def _knows_clouds(command: Any) -> bool:
+    if command is None:  # which is told by what looks for it
+        return True
+    within = getattr(command, "commands", {}).values()
+    return any(map(_knows_clouds, within)) or any(param.name == "cloud_name" for param in command.params)
+
+
+def _verb(words: Sequence[str]) -> str | None:
+    """Return the verb that is asked for; None where it is none, or the overview is."""
+    rest = iter(words)
+    for word in rest:
+        if word in _CLOUD:
+            next(rest, None)
+        elif not word.startswith(tuple(f"{option}=" for option in _CLOUD)):
+            return word if word in {*_COMMANDS, *_GROUPS} else None
+    return None
 
 
 def command_line(words: Sequence[str]) -> typer.Typer:
-    """Return the command line: with the verb that the first word names, or with all where it names none.
+    """Return the command line: with the verb that is asked for, or with all where that is none.
 
     To import all of them and to make their options costs 0.1 s, more than all else that is done before a migration.
     """
@@ -79,7 +109,7 @@ def command_line(words: Sequence[str]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    wanted = words[0] if words and words[0] in {*_COMMANDS, *_GROUPS} else None
+    wanted = _verb(words)
     for name, (module, said) in _COMMANDS.items():
         if wanted in (name, None):
             app.command(name, short_help=said)(getattr(import_module(f"hotfoot.cli.{module}"), name.replace("-", "_")))

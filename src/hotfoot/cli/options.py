@@ -13,10 +13,21 @@ ClusterOption = Annotated[
     Path | None,
     typer.Option("--cluster", envvar="HOTFOOT_CLUSTER", help="Cluster file [default: ./hotfoot.yaml]."),
 ]
+
+
+def _cloud(context: typer.Context, value: str | None) -> str | None:
+    """Return the cloud that stands before the command where none stands behind it."""
+    return context.find_root().params.get("cloud") if value is None else value
+
+
 CloudOption = Annotated[
     str | None,
     typer.Option(
-        "--cloud", "--os-cloud", metavar="NAME", help="An OpenStack cloud of clouds.yaml, without a cluster file."
+        "--cloud",
+        "--os-cloud",
+        callback=_cloud,
+        metavar="NAME",
+        help="An OpenStack cloud of clouds.yaml, without a cluster file.",
     ),
 ]
 InstanceArgument = Annotated[str, typer.Argument(help="Name, UUID, or the first digits of the UUID.")]
