@@ -36,13 +36,14 @@ class CloudDouble:
     ends_stream: bool | None = True
     repeats: bool = False
     """Whether it goes on telling, and the same each time."""
+    taken_for_aborted: bool = False
     asked_to_end: int = 0
     looks: int = 0
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def migrate(self, order: Order, on_iteration: Callable[[], None], say: Callable[[str], None]) -> None:
         await self.over.wait()
-        raise MoveEnded("The stream broke off.")
+        raise MoveEnded("The stream broke off.", aborted=self.taken_for_aborted)
 
     async def job(self, host: str, uuid: str) -> JobSample | None:
         await asyncio.sleep(0)
@@ -83,6 +84,14 @@ async def test_a_dead_stream_is_ended_and_said() -> None:
     assert (result.outcome, double.asked_to_end) == (Outcome.FAILED, 1)
     assert said == ["n2 takes nothing of the memory of vm1 any more, which stands still for it: the stream is ended."]
     assert "The dead memory stream to n2 was ended." in str(result.as_json()["reason"])
+
+
+async def test_who_ends_a_dead_stream_is_not_somebody_else() -> None:
+    """Seen as "stopped by someone else": to the destination it looks like that, as the source has ended the stream."""
+    result, _ = await moved(CloudDouble(taken_for_aborted=True))
+    assert (result.outcome, result.status) == (Outcome.FAILED, ExitStatus.FAILED_ON_SOURCE)
+    assert "someone else" not in str(result.reason)
+    assert "n2 took nothing of its memory any more" in str(result.reason)
 
 
 async def test_a_source_that_tells_the_same_all_the_time_in_the_switch_over_has_a_dead_stream_too() -> None:

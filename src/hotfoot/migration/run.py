@@ -201,6 +201,8 @@ class Run:
             return
         what = f"{order.destination} takes nothing of the memory of {order.name} any more, which stands still for it"
         if ended:
+            if not self._abort.is_set():
+                self._given_up = f"{order.destination} took nothing of its memory any more"
             self._remarks.append(f"The dead memory stream to {order.destination} was ended.")
             self._say(f"{what}: the stream is ended.")
         else:
