@@ -66,6 +66,14 @@ def under_way(lab: TestLab, instance: str) -> bool:
     return any(one["instance"] == instance and one["phase"] == "copying memory" for one in migrations)
 
 
+def wait_until_copying(lab: TestLab, instance: str, process: Any) -> None:
+    def copying() -> bool:
+        assert process.poll() is None, process.communicate()
+        return under_way(lab, instance)
+
+    wait_until(copying, "the migration does not begin")
+
+
 def test_to_a_named_host_with_all_that_libvirt_tells(lab: TestLab) -> None:
     source, destination = lab.where("vm1"), other_host(lab, "vm1")
     said = lab.run("migrate", "vm1", destination, *QUICK)
@@ -126,7 +134,7 @@ def test_an_abort_leaves_the_guest_unharmed_and_a_wrong_state_is_repaired(lab: T
     source, destination = lab.where("vm1"), slow(lab, "vm1")
     try:
         process = lab.start("migrate", "vm1", destination, *QUICK)
-        wait_until(lambda: under_way(lab, "vm1"), "the migration does not begin")
+        wait_until_copying(lab, "vm1", process)
         stopped = lab.run("abort", "vm1")
         assert stopped.status == 0, stopped.err
         said = finish(process)
@@ -150,7 +158,7 @@ def test_force_complete_ends_it_now(lab: TestLab) -> None:
     assert lab.run("force-complete", "vm1").status == 3
     try:
         process = lab.start("migrate", "vm1", destination, *QUICK)
-        wait_until(lambda: under_way(lab, "vm1"), "the migration does not begin")
+        wait_until_copying(lab, "vm1", process)
         assert lab.run("force-complete", "vm1").status == 0
         said = finish(process, timeout_s=300)
         assert said.status == 0, said.out + said.err
@@ -240,7 +248,7 @@ def test_the_token_expires_while_a_migration_goes_on(lab: TestLab, cloud: Connec
     with short_lived_tokens(lab):
         try:
             process = lab.start("migrate", "vm1", destination, *QUICK)
-            wait_until(lambda: under_way(lab, "vm1"), "the migration does not begin")
+            wait_until_copying(lab, "vm1", process)
             watcher = connection_to(lab)
             servers = f"{watcher.compute.get_endpoint()}/servers"
             later = {"X-Auth-Token": watcher.session.get_token()}
@@ -265,7 +273,7 @@ def test_rabbitmq_is_restarted_while_a_migration_goes_on(lab: TestLab) -> None:
     destination = slow(lab, "vm2")
     try:
         process = lab.start("migrate", "vm2", destination, *QUICK)
-        wait_until(lambda: under_way(lab, "vm2"), "the migration does not begin")
+        wait_until_copying(lab, "vm2", process)
         for verb in ("stop-service", "start-service"):
             lab.lab("fault", verb, "rabbitmq")
     finally:
@@ -301,7 +309,7 @@ def bereft(lab: TestLab) -> Iterator[Bereft]:
     assert source
     process = lab.start("migrate", name, destination, *QUICK)
     try:
-        wait_until(lambda: under_way(lab, name), "the migration does not begin")
+        wait_until_copying(lab, name, process)
         lab.lab("fault", "kill-nova-compute", source)
         said = (line for line in process.stderr if f"nova-compute on {source}, the source, is down" in line)
         assert "libvirt there goes on, and is followed" in next(said, "")
@@ -372,7 +380,7 @@ def test_a_destination_that_dies_leaves_the_guest_on_its_source(lab: TestLab) ->
     lab.empty(destination)
     slow(lab, "vm1")
     process = lab.start("migrate", "vm1", destination, *QUICK)
-    wait_until(lambda: under_way(lab, "vm1"), "the migration does not begin")
+    wait_until_copying(lab, "vm1", process)
     lab.lab("fault", "kill-host", destination)
     said = finish(process, timeout_s=300)
     assert said.status == 4, said.out + said.err
