@@ -257,6 +257,9 @@ def test_what_a_broken_off_move_leaves_of_volumes_is_told_until_it_is_gone(
 
     # Nova names the wrong one of the two, until it has moved the server; and it stumbles once over a folder.
     may_remove_bindings(cloud)
+    wait_until(
+        lambda: all(one["nova"]["up"] for one in lab.run("hosts", "--json").json["hosts"]), "nova-compute stays down"
+    )
     assert lab.run("repair-state", "vm1").status == 0
     first = lab.run("migrate", "vm1", destination, *QUICK)
     assert first.status == 4, first.out + first.err
