@@ -5,12 +5,13 @@ from typing import Any, cast
 import pytest
 from tests.cloud.nova_words import UUID, in_progress, record, server
 
+from hotfoot.cloud.libvirt_cloud import LibvirtCloud
 from hotfoot.cloud.nova_cloud import CLAIM_KEY, NovaCloud
 from hotfoot.cloud.openstack_api import OpenStackApi, OpenStackRefusal
 from hotfoot.cloud.openstack_values import instance_of
 from hotfoot.errors import ExitStatus, HotfootError
 from hotfoot.inventory import InstanceState
-from hotfoot.migration.sample import Phase
+from hotfoot.migration.sample import JobSample, Phase
 
 HERE = f"/servers/{UUID}"
 
@@ -187,6 +188,22 @@ async def test_migrations_that_others_started_are_seen_with_their_bytes() -> Non
     assert (sample.phase, sample.memory_processed_bytes) == (Phase.COPYING_MEMORY, 34_000_000)
     assert await _cloud(double).job("n1", UUID) is not None
     assert await _cloud(ApiDouble()).job("n1", UUID) is None
+
+
+class HostsDouble:
+    """A double of libvirt on the hosts: it goes on with a migration, under the name of its domain."""
+
+    async def jobs(self) -> dict[tuple[str, str, str], JobSample]:
+        return {("n1", UUID, "instance-00000001"): JobSample(at_s=0.0, phase=Phase.COPYING_MEMORY)}
+
+
+async def test_what_libvirt_goes_on_with_has_the_servers_name_though_nova_lists_no_migration() -> None:
+    """Seen when Nova's resource tracker took a running migration for one that had not ended before."""
+    cloud = NovaCloud(cast(OpenStackApi, ApiDouble()), cast("LibvirtCloud", HostsDouble()))
+    assert list(await cloud.jobs()) == [("n1", UUID, "web1")]
+    gone = {HERE: _refusal(404)}
+    cloud = NovaCloud(cast(OpenStackApi, ApiDouble(**gone)), cast("LibvirtCloud", HostsDouble()))
+    assert list(await cloud.jobs()) == [("n1", UUID, "instance-00000001")]
 
 
 async def test_a_migration_whose_nova_compute_is_down_is_none_to_see_unless_that_is_not_known() -> None:

@@ -269,7 +269,8 @@ class NovaCloud:
             self._jobs = (time.monotonic(), told)
         found = dict(told)
         for (host, uuid, name), sample in (await self._hosts.jobs()).items() if self._hosts else ():
-            found[host, uuid, self._names.get(uuid, name)] = sample
+            # Nova may have given up, or not begun to list, what libvirt does: its name is the server's all the same.
+            found[host, uuid, await self._name_of(uuid, name)] = sample
         return found
 
     async def _jobs_of_nova(self) -> Mapping[tuple[str, str, str], JobSample]:
@@ -291,11 +292,11 @@ class NovaCloud:
 
         return dict(await asyncio.gather(*(sampled(record) for record in records)))
 
-    async def _name_of(self, uuid: str) -> str:
+    async def _name_of(self, uuid: str, otherwise: str | None = None) -> str:
         if uuid not in self._names:
             with suppress(HotfootError):
                 self._names[uuid] = str((await self._api.get("compute", f"/servers/{uuid}"))["server"]["name"])
-        return self._names.get(uuid, uuid)
+        return self._names.get(uuid, otherwise or uuid)
 
     async def limit_downtime(self, host: str, uuid: str, downtime_ms: int) -> None:
         """Refuse: Nova would set its own again."""
