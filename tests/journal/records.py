@@ -52,7 +52,7 @@ def completed(of: Record, downtime_ms: int = 90, total_ms: int = 1200, **changes
         status=ExitStatus.COMPLETED,
         uuid=of.uuid,
         source=of.source,
-        destination=of.destination,
+        destination=changes.pop("destination", of.destination),
         mode="live",
         total_ms=total_ms,
         memory_bytes=of.memory_bytes,

@@ -45,6 +45,14 @@ def test_it_ends_once_and_the_owners_word_stands_above_what_others_found(store: 
     assert store.left_open("rack1") == ()
 
 
+def test_where_the_cloud_chose_the_destination_it_is_kept_with_the_end(store: Store) -> None:
+    opened = record(destination=None)
+    opened = replace(opened, id=store.entries.open(opened))
+    assert store.entries.end(completed(opened, destination="n3"))
+    (found,) = store.records(Wanted(host="n3"))
+    assert (found.destination, found.word) == ("n3", "completed")
+
+
 def test_looks_and_actions_are_kept_in_order_and_never_twice(store: Store) -> None:
     name = store.entries.open(record())
     looks = [(n, Timed(1000 * n, {"iteration": n})) for n in range(5)]

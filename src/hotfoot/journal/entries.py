@@ -30,8 +30,8 @@ _JSON_KEYS = ("asked", "forecast", "result")
 _COLUMNS = (*_RECORD_KEYS, *(f"owner_{key}" for key in _OWNER_KEYS))
 _OPEN = f"INSERT INTO migrations ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{key}' for key in _COLUMNS)})"
 _END = """
-    UPDATE migrations SET ended_ms = :ended_ms, outcome = :outcome, status = :status, outage_at_ms = :outage_at_ms,
-        result = :result, found_afterwards = :found_afterwards
+    UPDATE migrations SET destination = :destination, ended_ms = :ended_ms, outcome = :outcome, status = :status,
+        outage_at_ms = :outage_at_ms, result = :result, found_afterwards = :found_afterwards
     WHERE id = :id AND (
         ended_ms IS NULL OR (found_afterwards AND NOT :found_afterwards) OR (status = :unknown AND status <> :status)
     )

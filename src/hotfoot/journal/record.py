@@ -117,6 +117,7 @@ def ended(record: Record, result: MigrationResult, at_ms: int, *, found_afterwar
     outage_at = result.outage.outage_at if result.outage else None
     return replace(
         record,
+        destination=record.destination or result.destination,  # it may have been left to the cloud
         ended_ms=at_ms,
         outcome=result.outcome.value,
         status=int(result.status),
