@@ -11,7 +11,7 @@ from hotfoot.cloud.protocol import Cloud
 from hotfoot.inventory import Instance, InstanceState
 from hotfoot.migration.options import Order
 from hotfoot.migration.proof import Sighting
-from hotfoot.migration.result import JobTotals
+from hotfoot.migration.result import Attached, JobTotals
 from hotfoot.migration.sample import JobSample, Phase
 
 INSTANCE = Instance(
@@ -72,6 +72,9 @@ class CloudDouble:
             else Sighting(host=host, state=InstanceState.RUNNING if host == self.at else None, persistent=True)
             for host in ("n1", "n2", "n3")
         ]
+
+    def attached(self, uuid: str) -> tuple[Attached, ...]:
+        return ()
 
     async def totals(self, order: Order) -> JobTotals:
         return JobTotals(downtime_ms=80, elapsed_ms=2000)

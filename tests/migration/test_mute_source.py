@@ -17,7 +17,7 @@ from hotfoot.migration import run as running
 from hotfoot.migration.options import MigrationOptions, Mode, Order
 from hotfoot.migration.preflight import Verdict
 from hotfoot.migration.proof import PostCopy, Sighting
-from hotfoot.migration.result import MigrationResult, Outcome
+from hotfoot.migration.result import Attached, MigrationResult, Outcome
 from hotfoot.migration.sample import JobSample, Phase
 
 INSTANCE = Instance(
@@ -58,6 +58,9 @@ class CloudDouble:
         if self.ends_stream:
             self.over.set()
         return self.ends_stream
+
+    def attached(self, uuid: str) -> tuple[Attached, ...]:
+        return ()
 
     async def sightings(self, uuid: str) -> tuple[Sighting, ...]:
         return (Sighting(host="n1", state=InstanceState.RUNNING, persistent=True), Sighting(host="n2"))

@@ -12,7 +12,7 @@ from hotfoot.inventory import Host, Instance, InstanceState, Inventory
 from hotfoot.migration.facts import HostFiles, PairFacts
 from hotfoot.migration.options import Order
 from hotfoot.migration.proof import Sighting
-from hotfoot.migration.result import JobTotals
+from hotfoot.migration.result import Attached, JobTotals
 from hotfoot.migration.sample import JobSample, Phase
 from hotfoot.plans.planner import WholeCloud
 
@@ -164,6 +164,9 @@ class ClusterDouble:
             Sighting(host=host, state=InstanceState.RUNNING if self._here(host, uuid) else None, persistent=True)
             for host in ("n1", "n2", "n3")
         )
+
+    def attached(self, uuid: str) -> tuple[Attached, ...]:
+        return ()
 
     async def totals(self, order: Order) -> JobTotals:
         return JobTotals(downtime_ms=80)

@@ -350,7 +350,7 @@ class Run:
             remarks=(*proof.remarks, *self._remarks),
             total_ms=total_ms,
             outage=outage,
-            attached=self._cloud.attached(self._order.uuid) if self._order.by_nova else (),
+            attached=self._cloud.attached(self._order.uuid),
             memory_bytes=self._instance.memory_bytes,
             totals=totals,
             policy=self._order.options.policy.name,
