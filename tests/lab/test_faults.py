@@ -55,7 +55,7 @@ def test_abort_from_another_terminal(slow: TestLab) -> None:
     assert process.poll() is None
     assert slow.run("abort", "vm1").status == 0
     said = finish(process)
-    assert said.status == 5
+    assert said.status == 5, said.json
     assert said.json["outcome"] == "aborted"
     again = slow.run("abort", "vm1")
     assert again.status == 0

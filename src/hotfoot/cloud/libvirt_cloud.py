@@ -268,8 +268,7 @@ class LibvirtCloud:
             await self._links.ask_long(order.source, move, timeout_s=None)
         except libvirt.libvirtError as error:
             aborted = error.get_error_code() == libvirt.VIR_ERR_OPERATION_ABORTED or (
-                stream_was_shut_down(str(error), native_tls=order.options.native_tls)
-                and await self._outlived_its_stream(order)
+                stream_was_shut_down(str(error)) and await self._outlived_its_stream(order)
             )
             raise MoveEnded(sentence(str(error), self._moving(order, began=began)), aborted=aborted) from error
         except HostSilent as silent:

@@ -267,17 +267,15 @@ _CERTIFICATE = r"certificate|tls handshake|known issuer"
 SOURCE_LOST = "The connection to libvirt on {host}, the source, was lost during the migration."
 
 
-def stream_was_shut_down(message: str, *, native_tls: bool) -> bool:
+def stream_was_shut_down(message: str) -> bool:
     """Tell whether the source's QEMU may have closed its own memory stream, as it does when it is told to cancel.
 
     A cancel can surface as such an error instead of libvirt's "operation aborted": QEMU puts EIO on a stream that it
-    shuts down itself, and a TLS session that still writes into it finds a broken pipe. So does a QEMU that dies on
-    the destination, now and then (QEMU 10.0: EIO in four of 28 kills): ``qemu_log`` tells the two apart.
+    shuts down itself, and what still writes into it finds a broken pipe. So does the source of a QEMU that dies on the
+    destination, now and then (QEMU 10.0: EIO in four of 28 kills): ``qemu_log`` tells the two apart.
     """
     said = message.lower()
-    return "channel error: input/output error" in said or (
-        native_tls and "unable to write to socket: broken pipe" in said
-    )
+    return "channel error: input/output error" in said or "unable to write to socket: broken pipe" in said
 
 
 def sentence(message: str, asked: Asked) -> str:
