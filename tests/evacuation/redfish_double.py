@@ -5,7 +5,9 @@ A program: ``redfish_double.py CONFIG CERTIFICATE KEY BEHAVIOUR``.
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import sys
 from typing import Any
 
@@ -24,6 +26,12 @@ def ignore(driver: Any, identity: str, state: str) -> None:
 def obey_without_a_word(driver: Any, identity: str, state: str) -> None:
     obey(driver, identity, state)
     raise RuntimeError("the answer is lost")
+
+
+def obey_with_a_real_host(driver: Any, identity: str, state: str) -> None:
+    """End a host of the lab: the order that this machine's power comes from is in the environment, as JSON."""
+    subprocess.run(json.loads(os.environ["POWER_OFF"]), check=True, stdout=subprocess.DEVNULL)
+    obey(driver, identity, state)
 
 
 def die(driver: Any, identity: str, state: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -10,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.lab.command import hotfoot
+from tests.evacuation.bmcs import USER, RedfishDouble, password_file, redfish_double
+from tests.lab.command import HOTFOOT, hotfoot
 from tests.lab.labs import TestLab, bring_up
 
 from hotfoot.lab import witness
@@ -42,10 +45,20 @@ class Outpost:
     fenced: Path
 
     def declare(self, fence: str) -> None:
-        """Let this be the fence command."""
+        """Let hosts be switched off in this way."""
         text = self.lab.cluster.read_text().partition("\nrules:")[0]
         rules = "[{name: apart, kind: apart, instances: [vm1, vm2]}]"
-        self.lab.cluster.write_text(f"{text}\nrules: {rules}\nfence: {{command: {fence}, timeout: 30s}}\n")
+        self.lab.cluster.write_text(f"{text}\nrules: {rules}\nfence: {fence}\n")
+
+    def declare_for(self, host: str, fence: str) -> None:
+        """Let this host, and no other, be switched off in this way."""
+        self.declare("null")
+        text = re.sub(
+            rf"(?m)^(  - {{name: {host}, address: [^,}}]+).*$",
+            lambda line: f"{line[1]}, fence: {fence}}}",
+            self.lab.cluster.read_text(),
+        )
+        self.lab.cluster.write_text(text)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +112,7 @@ def test_a_killed_host_is_evacuated_though_hotfoot_was_killed_meanwhile_and_come
     unproven = lab.run("evacuate", "n1", "--yes")
     assert unproven.status == 3
     assert "Nothing proves that n1 is off" in unproven.err
-    outpost.declare(f"[touch, '{outpost.fenced.parent}/{{host}}']")
+    outpost.declare(f"{{command: [touch, '{outpost.fenced.parent}/{{host}}'], timeout: 30s}}")
     dry = lab.run("evacuate", "n1", "--dry-run", "--json").json
     assert {each["instance"]: each["destination"] for each in dry["starts"]}["vm1"] == "n3"  # vm2 is on n2
     assert not outpost.fenced.exists()
@@ -145,3 +158,49 @@ def test_a_killed_host_is_evacuated_though_hotfoot_was_killed_meanwhile_and_come
     assert put_back.status == 0, put_back.out + put_back.err
     assert "The old definition of vm1 on n1 was removed." in put_back.err
     assert lab.on("n1", "virsh", "list", "--all", "--name").split() == []
+
+
+def redfish(bmc: RedfishDouble) -> str:
+    login = f"address: '{bmc.address}', user: {USER}, password_file: {password_file(bmc.folder)}"
+    return f"{{redfish: {{{login}, ca_file: {bmc.folder}/ca.pem}}, timeout: 30s}}"
+
+
+def test_a_host_that_hangs_is_switched_off_by_redfish_before_anything_is_started(
+    outpost: Outpost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = outpost.lab
+    if where(lab)["vm2"] != "n2":
+        assert lab.run("migrate", "vm2", "n2", "--no-forecast").status == 0
+    assert lab.run("definitions").status == 0
+    lost = {name: each["address"] for name, each in instances(lab).items() if each["host"] == "n2"}
+    # Silent and alive: the disks are still in use, and all of it could go on at any moment.
+    lab.on("n2", "pkill", "-STOP", "-f", "qemu-system")
+    lab.lab("fault", "cut-link", "n2")
+
+    with redfish_double(tmp_path, "ignore") as deaf:
+        outpost.declare_for("n2", redfish(deaf))
+        still_on = lab.run("evacuate", "n2", "--yes")
+        assert still_on.status == 3, still_on.out + still_on.err
+        assert "it says that the power is on; nothing was started" in still_on.err
+        assert deaf.orders == 1
+    assert {where(lab)[name] for name in lost} <= {"n2", None}
+
+    monkeypatch.setenv("POWER_OFF", json.dumps([HOTFOOT, "lab", "fault", "kill-host", "n2", "--name", NAME]))
+    with redfish_double(tmp_path, "obey_with_a_real_host") as bmc:
+        outpost.declare_for("n2", redfish(bmc))
+        dry = lab.run("evacuate", "n2", "--dry-run", "--json")
+        assert dry.status == 0, dry.out + dry.err
+        assert bmc.orders == 0
+        said = lab.run("evacuate", "n2", "--yes", "--json")
+        assert said.status == 0, said.out + said.err
+        assert bmc.orders == 1
+        assert f"n2 is off, says Redfish at {bmc.address}." in said.out + said.err
+    there = where(lab)
+    assert {there[name] for name in lost} <= {"n1", "n3"}
+    assert there["vm1"] != there["vm2"]
+    for name, address in lost.items():
+        witness.wait(address, 120)
+        (found,) = hotfoot("lab", "verify", name, "--name", NAME, "--json").json["instances"]
+        assert "it was restarted: its kernel has another boot id than at first" in found["faults"]
+    untouched = next(name for name in ("vm3", "vm1", "vm4") if name not in lost)
+    assert lab.on(str(there[untouched]), "virsh", "domstate", untouched).strip() == "running"
