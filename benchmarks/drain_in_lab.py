@@ -42,7 +42,9 @@ _OPEN_LINK = "10gbit"
 _SOURCE, *_OTHERS = _HOSTS = ("n1", "n2", "n3")
 _INSTANCES = tuple(f"vm{number}" for number in range(1, 13))
 _UP = ("--hosts", "3", "--instances", "0")
-_LOAD = ("--memory", "320", "--rate", "1", "--area", "200")
+_MEMORY_MIB = 320
+_REWRITTEN = 5 / 8
+"""Of an instance's memory."""
 _HOME_AT_ONCE = 3
 _MOST_S = 900
 """That one drain may take."""
@@ -127,9 +129,10 @@ def _home(lab: _Lab) -> None:
     lab.by_hotfoot("restore", _SOURCE)
 
 
-def _measure(lab: _Lab, links: list[str]) -> Iterator[Drain]:
+def _measure(lab: _Lab, links: list[str], memory_mib: int) -> Iterator[Drain]:
+    load = ("--memory", str(memory_mib), "--rate", "1", "--area", str(round(memory_mib * _REWRITTEN)))
     for instance in _INSTANCES:
-        hotfoot("lab", "instance", "add", instance, "--name", lab.name, "--host", _SOURCE, *_LOAD)
+        hotfoot("lab", "instance", "add", instance, "--name", lab.name, "--host", _SOURCE, *load)
     for link in links:
         for way in (HOTFOOT, ONE_BY_ONE, ALL_AT_ONCE):
             lab.shape(link)
@@ -154,6 +157,9 @@ def main() -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description="A host emptied by hotfoot drain and by hand.")
     parser.add_argument("--links", nargs="+", choices=tuple(_LINKS), default=list(_LINKS), help="[default: all]")
+    parser.add_argument(
+        "--memory", type=int, default=_MEMORY_MIB, metavar="MIB", help="of each instance [default: %(default)s]"
+    )
     parser.add_argument("--name", default="drain", help="the lab's name [default: drain]")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     options = parser.parse_args()
@@ -164,7 +170,7 @@ def main() -> None:
         with raised_lab(_UP, options.name) as told:
             addresses = {host["name"]: host["address"] for host in told["hosts"]}
             lab = _Lab(name=options.name, cluster_file=Path(told["cluster_file"]), addresses=addresses)
-            for drain in _measure(lab, options.links):
+            for drain in _measure(lab, options.links, options.memory):
                 drains.append(drain)
                 text = _kept(drains, told)
     except (HotfootError, subprocess.SubprocessError, OSError) as error:
