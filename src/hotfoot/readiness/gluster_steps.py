@@ -53,6 +53,52 @@ if attribute in os.listxattr(brick):
 if os.listdir(brick):
     sys.exit("%s is not empty, and is not taken for a brick" % brick)
 """
+# Ends only what serves nobody, and looks at it for a while before: a brick has no port until it has told its daemon.
+_SERVE_BRICKS = """
+import os, signal, subprocess, sys, time
+import xml.etree.ElementTree as tree
+info, patience = sys.argv[1], float(sys.argv[2])
+own = next((line[5:].strip() for line in open(info) if line.startswith("UUID=")), "")
+def said(*words):
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+    return done.stdout.decode(errors="replace")
+def unserved():
+    try:
+        root = tree.fromstring(said("gluster", "--mode=script", "volume", "status", "all", "--xml"))
+    except tree.ParseError:
+        return None
+    if root.findtext("opRet") != "0":
+        return [] if "No volumes" in (root.findtext("opErrstr") or "") else None
+    found = []
+    for volume in root.iterfind("volStatus/volumes/volume"):
+        for part in volume.iterfind("node"):
+            path, port, pid = (part.findtext(key) or "" for key in ("path", "port", "pid"))
+            if part.findtext("peerid") == own and path.startswith("/") and not port.isdigit():
+                found.append((volume.findtext("volName"), path, int(pid) if pid.isdigit() else 0))
+    return found
+def wait():
+    end = time.monotonic() + patience
+    while True:
+        left = unserved()
+        if left == [] or time.monotonic() > end:
+            return [brick for brick in left or [] if brick[2]]
+        time.sleep(0.5)
+def has_clients(pid):
+    mine = [line for line in said("ss", "-Htnp").splitlines() if "pid=%d," % pid in line]
+    return any(not line.split()[4].endswith(":24007") for line in mine)
+stuck = wait()
+for volume, path, pid in stuck:
+    if has_clients(pid):
+        sys.exit("the brick %s of %s has clients, and its daemon knows no port of it; it was left as it is"
+                 % (path, volume))
+    os.kill(pid, signal.SIGTERM)
+    end = time.monotonic() + 20
+    while os.path.exists("/proc/%d" % pid) and time.monotonic() < end:
+        time.sleep(0.1)
+    said("gluster", "--mode=script", "volume", "start", volume, "force")
+for volume, path, pid in wait() if stuck else []:
+    sys.exit("the brick %s of %s was started again, and its daemon knows no port of it" % (path, volume))
+"""
 # For some time after a daemon was started its peers cannot have it heal (Commit failed): no matter where nothing waits.
 _HEAL = """
 for again in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
@@ -181,6 +227,20 @@ def start_bricks(host: str, volume: str) -> Change:
         timeout_s=120,
     )
     return Change(host=host, phase=Phase.STORAGE_CLUSTER, step=step)
+
+
+def serve_bricks(host: str) -> Change:
+    """Return what starts those bricks of a server anew that run, and that no client finds.
+
+    A daemon that its peers meet while it starts may start a brick in two threads, and then knows no port of the one
+    that is left (GlusterFS 11.1); ``volume start force`` takes it for running.
+    """
+    step = Command(
+        title="see that clients find GlusterFS's bricks",
+        argv=("python3", "-I", "-c", _SERVE_BRICKS, f"{_STATE}/glusterd.info", "10"),
+        timeout_s=180,
+    )
+    return Change(host=host, phase=Phase.STORAGE_SERVERS, step=step)
 
 
 def heal(host: str, volume: str) -> Change:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
@@ -67,20 +67,33 @@ def volumes(text: str) -> tuple[Volume, ...]:
 
 def bricks_down(text: str, volume: str) -> tuple[Brick, ...]:
     """Return the bricks of a volume that do not run, from ``volume status all --xml``."""
-    return tuple(part for part in _down(text, volume) if part.folder.startswith("/"))
+    return tuple(part for part in _parts(text, volume, _is_down) if part.folder.startswith("/"))
+
+
+def bricks_unserved(text: str, volume: str) -> tuple[Brick, ...]:
+    """Return the bricks of a volume that run, and whose port their daemon does not know."""
+    return tuple(part for part in _parts(text, volume, _has_no_port) if part.folder.startswith("/"))
 
 
 def healers_down(text: str, volume: str) -> tuple[str, ...]:
     """Return the UUIDs of servers whose self-heal daemon does not run, from ``volume status all --xml``."""
-    return tuple(part.peer for part in _down(text, volume) if part.server == "Self-heal Daemon")
+    return tuple(part.peer for part in _parts(text, volume, _is_down) if part.server == "Self-heal Daemon")
 
 
-def _down(text: str, volume: str) -> Iterator[Brick]:
+def _is_down(part: Element) -> bool:
+    return part.findtext("status") != "1"
+
+
+def _has_no_port(part: Element) -> bool:
+    return not _is_down(part) and not part.findtext("port", "").isdigit()
+
+
+def _parts(text: str, volume: str, wanted: Callable[[Element], bool]) -> Iterator[Brick]:
     for node in _root(text).iterfind("volStatus/volumes/volume"):
         if node.findtext("volName") != volume:
             continue
         for part in node.iterfind("node"):
-            if part.findtext("status") != "1":
+            if wanted(part):
                 yield Brick(
                     server=part.findtext("hostname", ""),
                     folder=part.findtext("path", ""),

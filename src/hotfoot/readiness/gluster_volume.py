@@ -12,7 +12,7 @@ from hotfoot.readiness import gluster_steps as steps
 from hotfoot.readiness.change import Change, Phase
 from hotfoot.readiness.facts import Facts, HostFacts
 from hotfoot.readiness.finding import Finding, Severity
-from hotfoot.readiness.gluster_told import Volume, bricks_down, healers_down, own_uuid, volumes
+from hotfoot.readiness.gluster_told import Volume, bricks_down, bricks_unserved, healers_down, own_uuid, volumes
 from hotfoot.readiness.storage_owner import is_novas, qemu_user
 
 _QUORUM = {"cluster.quorum-type": ("auto", "fixed"), "cluster.server-quorum-type": ("server",)}
@@ -45,6 +45,7 @@ def judge_volume(storage: Storage, volume: Volume, facts: Facts) -> Iterator[Fin
         )
     else:
         yield from _bricks(volume, lead, facts)
+        yield from _unserved(volume, facts)
         yield from _healers(volume, lead, facts)
         yield from _heal(volume, lead, facts)
     yield from _replicas(volume, lead)
@@ -79,6 +80,26 @@ def _bricks(volume: Volume, lead: HostFacts, facts: Facts) -> Iterator[Finding]:
             remedy=f"Look at /var/log/glusterfs/bricks on {brick.server} and at its disk, then: gluster volume start "
             f"{volume.name} force.",
             changes=(steps.start_bricks(lead.host, volume.name),),
+        )
+
+
+def _unserved(volume: Volume, facts: Facts) -> Iterator[Finding]:
+    uuids = {own_uuid(host.storage.gluster_peers): host.host for host in facts.hosts if host.storage}
+    told = [bricks_unserved(host.storage.gluster_status, volume.name) for host in facts.hosts if host.storage]
+    for brick in {(brick.peer, brick.folder): brick for bricks in told for brick in bricks}.values():
+        if brick.peer not in uuids:
+            continue
+        name = uuids[brick.peer]
+        yield Finding(
+            code="glusterfs.brick-without-port",
+            severity=Severity.BLOCKS if volume.replicas < 3 else Severity.DANGEROUS,
+            host=name,
+            what=f"The brick {brick.folder} of {volume.name} on {brick.server} runs, and no client finds it.",
+            evidence=f"gluster volume status {volume.name}: {brick.server}:{brick.folder} is online without a port.",
+            why="Its daemon started it twice when it met the other servers, and lost its port: the volume has a "
+            "replica less, though it is shown as online.",
+            remedy=f"On {name}: end that glusterfsd, then gluster volume start {volume.name} force.",
+            changes=(steps.serve_bricks(name),),
         )
 
 

@@ -83,7 +83,7 @@ def _daemon(storage: Storage, host: HostFacts) -> Iterator[Finding]:
             why="Without it the bricks of this server are not started, nobody can mount from it, and the volume has "
             "a replica less.",
             remedy=f"On {name}: systemctl enable --now glusterd.",
-            changes=steps.serve(host),
+            changes=(*steps.serve(host), *((steps.serve_bricks(name),) if _has_volumes(host) else ())),
         )
     elif unit.enabled in ("disabled", "masked") and not _required_at_boot(storage, host):
         yield Finding(
@@ -96,6 +96,10 @@ def _daemon(storage: Storage, host: HostFacts) -> Iterator[Finding]:
             remedy=f"On {name}: systemctl enable glusterd.",
             changes=steps.serve(host)[-1:],
         )
+
+
+def _has_volumes(host: HostFacts) -> bool:
+    return any(path.startswith(VOLUMES.rstrip("*")) and fact.exists for path, fact in host.paths.items())
 
 
 def _required_at_boot(storage: Storage, host: HostFacts) -> bool:
