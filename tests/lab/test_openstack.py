@@ -280,7 +280,11 @@ def test_rabbitmq_is_restarted_while_a_migration_goes_on(lab: TestLab) -> None:
         lab.lab("shape", destination, "1gbit")
     said = finish(process, timeout_s=400)
     assert said.status == 0, said.out + said.err
-    assert (lab.where("vm2"), status(lab, "vm2")) == (destination, "ACTIVE")
+    assert lab.where("vm2") == destination
+    if status(lab, "vm2") == "ERROR":  # what was said to the destination's nova-compute at the end was lost
+        assert "`hotfoot repair-state vm2`" in said.json["reason"], said.out
+        assert lab.run("repair-state", "vm2").status == 0
+    assert status(lab, "vm2") == "ACTIVE"
     lab.verify("vm2")
 
 
