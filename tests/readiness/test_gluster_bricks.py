@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.readiness.test_glusterfs import POOL, STATUS, STOPPED, commands, everywhere, found, server
+from tests.readiness.test_glusterfs import BRICK, INFO, POOL, STATUS, STOPPED, commands, everywhere, found, server
 
 from hotfoot.readiness.change import Command
 from hotfoot.readiness.facts import PathFact
@@ -22,6 +22,7 @@ PORT, PID = "<port>60802</port>", "<pid>284</pid>"
 GLUSTER = """#!/bin/sh
 case "$*" in
     *status*) if [ -e "$HERE/asked" ] && [ -e "$HERE/again" ]; then cat "$HERE/again"; else cat "$HERE/first"; fi;;
+    *info*) cat "$HERE/volumes";;
     *start*) echo "$*" >> "$HERE/asked";;
 esac
 """
@@ -49,6 +50,7 @@ def ran(folder: Path, first: str, again: str | None = None, connections: str = "
     """Return how the script ended, what it complained of, and what it asked for."""
     (folder / "info").write_text(f"UUID={OWN}\noperating-version=110000\n")
     (folder / "first").write_text(first)
+    (folder / "volumes").write_text(INFO)
     if again is not None:
         (folder / "again").write_text(again)
     (folder / "connections").write_text(connections)
@@ -115,12 +117,22 @@ def test_a_brick_that_serves_nobody_is_ended_and_started_anew(tmp_path: Path, br
     assert ran(tmp_path, without_port(pid=brick.pid), STATUS, own + others) == (0, "", again)
 
 
-def test_a_brick_with_clients_is_left_as_it_is(tmp_path: Path, brick: subprocess.Popen[bytes]) -> None:
+@pytest.mark.parametrize(
+    ("others", "pending", "ended"),
+    [("59", [], True), ("59", ["xattrop-1"], True), ("59", ["xattrop-1", "8f1c"], False), ("N/A", [], False)],
+)
+def test_a_brick_with_clients_is_ended_only_if_the_other_copies_are_all_there(
+    tmp_path: Path, brick: subprocess.Popen[bytes], others: str, pending: list[str], ended: bool
+) -> None:
+    index = tmp_path / "brick" / ".glusterfs" / "indices" / "xattrop"
+    index.mkdir(parents=True)
+    for name in pending:
+        (index / name).touch()
+    stuck = without_port(pid=brick.pid).replace("<port>49976<", f"<port>{others}<").replace(BRICK, f"{tmp_path}/brick")
     client = f'ESTAB 0 0 10.0.0.2:51510 10.0.0.3:49150 users:(("glusterfsd",pid={brick.pid},fd=12))\n'
-    status, said, asked = ran(tmp_path, without_port(pid=brick.pid), STATUS, client)
-    assert (status, asked) == (1, "")
-    assert "/srv/brick/instances of instances has clients" in said
-    assert brick.poll() is None
+    status, said, asked = ran(tmp_path, stuck, STATUS, client)
+    assert (status == 0, asked != "", "has clients" not in said) == (ended, ended, ended)
+    assert ended or brick.poll() is None
 
 
 def test_a_brick_that_still_has_no_port_is_told(tmp_path: Path, brick: subprocess.Popen[bytes]) -> None:

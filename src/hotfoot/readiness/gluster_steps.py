@@ -53,7 +53,8 @@ if attribute in os.listxattr(brick):
 if os.listdir(brick):
     sys.exit("%s is not empty, and is not taken for a brick" % brick)
 """
-# Ends only what serves nobody, and looks at it for a while before: a brick has no port until it has told its daemon.
+# Looks for a while first: a brick has no port until it has told its daemon. Clients that are on it lose nothing if the
+# other copies are served, and it is not itself the one to heal them from.
 _SERVE_BRICKS = """
 import os, signal, subprocess, sys, time
 import xml.etree.ElementTree as tree
@@ -62,41 +63,51 @@ own = next((line[5:].strip() for line in open(info) if line.startswith("UUID="))
 def said(*words):
     done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
     return done.stdout.decode(errors="replace")
-def unserved():
+def told(*words):
     try:
-        root = tree.fromstring(said("gluster", "--mode=script", "volume", "status", "all", "--xml"))
+        return tree.fromstring(said("gluster", "--mode=script", "volume", *words, "--xml"))
     except tree.ParseError:
-        return None
+        return tree.Element("nothing")
+def bricks():
+    root = told("status", "all")
     if root.findtext("opRet") != "0":
         return [] if "No volumes" in (root.findtext("opErrstr") or "") else None
     found = []
     for volume in root.iterfind("volStatus/volumes/volume"):
         for part in volume.iterfind("node"):
-            path, port, pid = (part.findtext(key) or "" for key in ("path", "port", "pid"))
-            if part.findtext("peerid") == own and path.startswith("/") and not port.isdigit():
-                found.append((volume.findtext("volName"), path, int(pid) if pid.isdigit() else 0))
+            path, port, pid, peer = (part.findtext(key) or "" for key in ("path", "port", "pid", "peerid"))
+            if path.startswith("/"):
+                pid = int(pid) if pid.isdigit() else 0
+                found.append((volume.findtext("volName"), path, port.isdigit(), pid, peer == own))
     return found
 def wait():
     end = time.monotonic() + patience
     while True:
-        left = unserved()
-        if left == [] or time.monotonic() > end:
-            return [brick for brick in left or [] if brick[2]]
+        known = bricks()
+        left = [brick for brick in known or [] if brick[4] and not brick[2]]
+        if (known is not None and not left) or time.monotonic() > end:
+            return [(volume, path, pid) for volume, path, _, pid, _ in left if pid], known or []
         time.sleep(0.5)
 def has_clients(pid):
     mine = [line for line in said("ss", "-Htnp").splitlines() if "pid=%d," % pid in line]
     return any(not line.split()[4].endswith(":24007") for line in mine)
-stuck = wait()
+def is_spare(volume, path, known):
+    copies = told("info", volume).findtext(".//replicaCount") or ""
+    others = [served for name, _, served, _, mine in known if name == volume and not mine]
+    pending = os.listdir(path + "/.glusterfs/indices/xattrop")
+    heals_others = any(not name.startswith("xattrop-") for name in pending)
+    return copies.isdigit() and int(copies) >= 3 and len(others) >= 2 and all(others) and not heals_others
+stuck, known = wait()
 for volume, path, pid in stuck:
-    if has_clients(pid):
-        sys.exit("the brick %s of %s has clients, and its daemon knows no port of it; it was left as it is"
-                 % (path, volume))
+    if has_clients(pid) and not is_spare(volume, path, known):
+        sys.exit("the brick %s of %s has clients, and its daemon knows no port of it; it was left as it is, since the"
+                 " other copies are not all there" % (path, volume))
     os.kill(pid, signal.SIGTERM)
     end = time.monotonic() + 20
     while os.path.exists("/proc/%d" % pid) and time.monotonic() < end:
         time.sleep(0.1)
     said("gluster", "--mode=script", "volume", "start", volume, "force")
-for volume, path, pid in wait() if stuck else []:
+for volume, path, pid in wait()[0] if stuck else []:
     sys.exit("the brick %s of %s was started again, and its daemon knows no port of it" % (path, volume))
 """
 # For some time after a daemon was started its peers cannot have it heal (Commit failed): no matter where nothing waits.
@@ -230,7 +241,7 @@ def start_bricks(host: str, volume: str) -> Change:
 
 
 def serve_bricks(host: str) -> Change:
-    """Return what starts those bricks of a server anew that run, and that no client finds.
+    """Return what starts those bricks of a server anew that run, and that no new client finds.
 
     A daemon that its peers meet while it starts may start a brick in two threads, and then knows no port of the one
     that is left (GlusterFS 11.1); ``volume start force`` takes it for running.

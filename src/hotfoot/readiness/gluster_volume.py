@@ -94,11 +94,12 @@ def _unserved(volume: Volume, facts: Facts) -> Iterator[Finding]:
             code="glusterfs.brick-without-port",
             severity=Severity.BLOCKS if volume.replicas < 3 else Severity.DANGEROUS,
             host=name,
-            what=f"The brick {brick.folder} of {volume.name} on {brick.server} runs, and no client finds it.",
+            what=f"The brick {brick.folder} of {volume.name} on {brick.server} runs, and no new client finds it.",
             evidence=f"gluster volume status {volume.name}: {brick.server}:{brick.folder} is online without a port.",
-            why="Its daemon started it twice when it met the other servers, and lost its port: the volume has a "
-            "replica less, though it is shown as online.",
-            remedy=f"On {name}: end that glusterfsd, then gluster volume start {volume.name} force.",
+            why="Its daemon started it twice when it met the other servers, and lost its port: though it is shown as "
+            "online, what most hosts write is missing there.",
+            remedy=f"Once all other bricks are online and have nothing to heal from it: on {name} end that glusterfsd, "
+            f"then gluster volume start {volume.name} force.",
             changes=(steps.serve_bricks(name),),
         )
 
