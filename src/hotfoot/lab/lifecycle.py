@@ -283,6 +283,7 @@ def _boot(lab: Lab, host: LabHost, picture: image.Image) -> LabHost:
 
 def _boot_again(lab: Lab, host: LabHost, picture: image.Image) -> LabHost:
     if lab.vm_accelerator is None:
+        network.disconnect(lab.supervisor_pid, host)
         return _boot(lab, host, picture)
     virtual = vm_image.cached(picture, host_layer.packages_of(lab.storage, lab.firewall, vm=True))
     if virtual is None:

@@ -62,6 +62,16 @@ def connect(supervisor: int, host: LabHost, init_pid: int) -> None:
     run(["nsenter", "-t", str(supervisor), "--net", "--", "ip", "-batch", "-"], stdin="\n".join(lines) + "\n")
 
 
+def disconnect(supervisor: int, host: LabHost) -> None:
+    """Take away what is left of the links of a host that was killed.
+
+    What it had sent, and nobody acknowledged for a cut link, keeps its network alive for minutes.
+    """
+    for letter in _BRIDGES.values():
+        script = 'ip link delete "$1" 2>/dev/null || :'
+        run(["nsenter", "-t", str(supervisor), "--net", "--", "sh", "-c", script, "sh", f"{letter}{host.number}"])
+
+
 def shape(lab: Lab, host: LabHost, rate: str) -> None:
     """Limit a running host's management link in both directions to a rate such as ``200mbit``."""
     bits = parse_rate(rate)
