@@ -5,14 +5,14 @@ Sources: Gluster's administration guide (quorum, split brain, heal) and its opti
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from hotfoot.cluster import Storage
 from hotfoot.readiness import gluster_steps as steps
 from hotfoot.readiness.change import Change, Phase
 from hotfoot.readiness.facts import Facts, HostFacts
 from hotfoot.readiness.finding import Finding, Severity
-from hotfoot.readiness.gluster_told import Volume, bricks_down, bricks_unserved, healers_down, own_uuid, volumes
+from hotfoot.readiness.gluster_told import Brick, Volume, bricks_down, bricks_unserved, healers_down, own_uuid, volumes
 from hotfoot.readiness.storage_owner import is_novas, qemu_user
 
 _QUORUM = {"cluster.quorum-type": ("auto", "fixed"), "cluster.server-quorum-type": ("server",)}
@@ -61,12 +61,19 @@ def _lead(volume: Volume, facts: Facts) -> HostFacts | None:
     return None
 
 
-def _bricks(volume: Volume, lead: HostFacts, facts: Facts) -> Iterator[Finding]:
+def _told(
+    volume: Volume, facts: Facts, which: Callable[[str, str], tuple[Brick, ...]]
+) -> Iterator[tuple[str | None, Brick]]:
+    """Return bricks that any server tells of, each once, with its host; None: of none that was asked."""
     uuids = {own_uuid(host.storage.gluster_peers): host.host for host in facts.hosts if host.storage}
-    told = [bricks_down(host.storage.gluster_status, volume.name) for host in facts.hosts if host.storage]
-    down = {(brick.peer, brick.folder): brick for bricks in told for brick in bricks}
-    for brick in down.values():
-        name = uuids.get(brick.peer, lead.host)
+    told = [which(host.storage.gluster_status, volume.name) for host in facts.hosts if host.storage]
+    for brick in {(brick.peer, brick.folder): brick for bricks in told for brick in bricks}.values():
+        yield uuids.get(brick.peer), brick
+
+
+def _bricks(volume: Volume, lead: HostFacts, facts: Facts) -> Iterator[Finding]:
+    for host, brick in _told(volume, facts, bricks_down):
+        name = host or lead.host
         yield Finding(
             code="glusterfs.brick-down",
             severity=Severity.BLOCKS if volume.replicas < 3 else Severity.DANGEROUS,
@@ -84,12 +91,9 @@ def _bricks(volume: Volume, lead: HostFacts, facts: Facts) -> Iterator[Finding]:
 
 
 def _unserved(volume: Volume, facts: Facts) -> Iterator[Finding]:
-    uuids = {own_uuid(host.storage.gluster_peers): host.host for host in facts.hosts if host.storage}
-    told = [bricks_unserved(host.storage.gluster_status, volume.name) for host in facts.hosts if host.storage]
-    for brick in {(brick.peer, brick.folder): brick for bricks in told for brick in bricks}.values():
-        if brick.peer not in uuids:
+    for name, brick in _told(volume, facts, bricks_unserved):
+        if name is None:
             continue
-        name = uuids[brick.peer]
         yield Finding(
             code="glusterfs.brick-without-port",
             severity=Severity.BLOCKS if volume.replicas < 3 else Severity.DANGEROUS,
