@@ -15,6 +15,8 @@ from hotfoot.lab.namespaces import host_argv
 from hotfoot.lab.spec import Lab, LabHost, controller_address, controller_data_address, parse_rate
 
 _BRIDGES = {"mgmt": "m", "data": "d"}
+_DELETE_LINK = ("sh", "-c", 'ip link delete "$1" 2>/dev/null || :', "sh")
+"""And the name of a link, which may be gone."""
 
 
 def machine_links(lab_number: int) -> tuple[str, str]:
@@ -68,8 +70,7 @@ def disconnect(supervisor: int, host: LabHost) -> None:
     What it had sent, and nobody acknowledged for a cut link, keeps its network alive for minutes.
     """
     for letter in _BRIDGES.values():
-        script = 'ip link delete "$1" 2>/dev/null || :'
-        run(["nsenter", "-t", str(supervisor), "--net", "--", "sh", "-c", script, "sh", f"{letter}{host.number}"])
+        run(["nsenter", "-t", str(supervisor), "--net", "--", *_DELETE_LINK, f"{letter}{host.number}"])
 
 
 def shape(lab: Lab, host: LabHost, rate: str) -> None:
@@ -139,4 +140,4 @@ def remove_machine_links(lab_number: int) -> None:
     """Remove the machine's links, where the death of the namespace has not done so yet."""
     for link in machine_links(lab_number):
         if Path(f"/sys/class/net/{link}").exists():
-            run(["sh", "-c", 'ip link delete "$1" 2>/dev/null || :', "sh", link])
+            run([*_DELETE_LINK, link])
