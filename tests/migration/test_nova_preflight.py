@@ -85,7 +85,7 @@ def test_what_stands_in_the_way_on_the_destination(there: NovaHost, words: str) 
     [
         (replace(SERVER, status="SHUTOFF"), "moves only what is ACTIVE or PAUSED (--cold does)"),
         (replace(SERVER, status="ACTIVE", task_state="rebooting"), "Nova works on web1 (rebooting)"),
-        (replace(SERVER, status="ERROR", fault="No valid host."), "in ERROR (No valid host), though it runs on n1"),
+        (replace(SERVER, status="ERROR", fault="No valid host."), "in ERROR (No valid host), and running on n1"),
         (replace(SERVER, host_status="DOWN"), "nova-compute on n1, the source, is down"),
     ],
 )

@@ -66,7 +66,7 @@ def _server(instance: Instance, facts: NovaFacts, options: MigrationOptions) -> 
     elif nova.task_state:
         yield f"Nova works on {name} ({nova.task_state}): wait until it has ended."
     elif nova.status == "ERROR":
-        at = f", though it runs on {instance.host}" if instance.state is InstanceState.RUNNING else ""
+        at = f", and running on {instance.host}" if instance.state is InstanceState.RUNNING else ""
         cause = f" ({nova.fault.rstrip('.')})" if nova.fault else ""
         yield (
             f"Nova shows {name} in ERROR{cause}{at}; `hotfoot repair-state {name}` looks, and sets right what may"
