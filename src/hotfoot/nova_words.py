@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 _YES = frozenset({"1", "t", "true", "on", "y", "yes"})
@@ -10,6 +11,14 @@ _YES = frozenset({"1", "t", "true", "on", "y", "yes"})
 def means_yes(text: str) -> bool:
     """Tell whether Nova takes an extra spec or image property for true (oslo_utils.strutils; all else is false)."""
     return text.strip().lower() in _YES
+
+
+def taken_to_be_elsewhere(name: str, hosts: Sequence[str], named: str) -> str:
+    """Say that an instance runs on other ``hosts`` than the one that Nova has ``named``, and what follows from that."""
+    return (
+        f"{name} runs on {' and '.join(hosts)}, and Nova takes it to be on {named}: do not stop, start, rebuild or move"
+        " it through Nova before its host and its node are right in Nova's database, which no call of its API sets."
+    )
 
 
 @dataclass(frozen=True, slots=True)

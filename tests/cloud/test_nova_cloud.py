@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -11,6 +13,7 @@ from hotfoot.cloud.openstack_api import OpenStackApi, OpenStackRefusal
 from hotfoot.cloud.openstack_values import instance_of
 from hotfoot.errors import ExitStatus, HotfootError
 from hotfoot.inventory import InstanceState
+from hotfoot.migration.proof import PostCopy, Sighting
 from hotfoot.migration.sample import JobSample, Phase
 
 HERE = f"/servers/{UUID}"
@@ -191,10 +194,21 @@ async def test_migrations_that_others_started_are_seen_with_their_bytes() -> Non
 
 
 class HostsDouble:
-    """A double of libvirt on the hosts: it goes on with a migration, under the name of its domain."""
+    """A double of libvirt on three hosts: it goes on with a migration, and shows the sightings that it is given."""
+
+    hosts = ("n1", "n2", "n3")
+
+    def __init__(self, **seen: Sighting) -> None:
+        self.seen = seen
+        self.asked: list[tuple[str, ...]] = []
 
     async def jobs(self) -> dict[tuple[str, str, str], JobSample]:
         return {("n1", UUID, "instance-00000001"): JobSample(at_s=0.0, phase=Phase.COPYING_MEMORY)}
+
+    async def sightings(self, _uuid: str, hosts: Collection[str] | None = None) -> tuple[Sighting, ...]:
+        asked = tuple(self.hosts if hosts is None else hosts)
+        self.asked.append(asked)
+        return tuple(self.seen.get(host, Sighting(host=host)) for host in asked)
 
 
 async def test_what_libvirt_goes_on_with_has_the_servers_name_though_nova_lists_no_migration() -> None:
@@ -204,6 +218,47 @@ async def test_what_libvirt_goes_on_with_has_the_servers_name_though_nova_lists_
     gone = {HERE: _refusal(404)}
     cloud = NovaCloud(cast(OpenStackApi, ApiDouble(**gone)), cast("LibvirtCloud", HostsDouble()))
     assert list(await cloud.jobs()) == [("n1", UUID, "instance-00000001")]
+
+
+AT_N1 = Sighting(host="n1", state=InstanceState.RUNNING, persistent=True)
+AT_N2 = Sighting(host="n2", state=InstanceState.RUNNING, persistent=True)
+
+
+def _looking(double: ApiDouble, hosts: HostsDouble) -> NovaCloud:
+    return NovaCloud(cast(OpenStackApi, double), cast("LibvirtCloud", hosts))
+
+
+async def test_where_a_guest_runs_is_libvirts_word_where_nova_has_lost_it() -> None:
+    hosts = HostsDouble(n2=AT_N2)
+    assert await _looking(ApiDouble(), hosts).seen_elsewhere(WEB1) == ("n2",)
+    assert hosts.asked == [("n1",), ("n2", "n3")]
+    as_nova_has_it = HostsDouble(n1=AT_N1)
+    assert await _looking(ApiDouble(), as_nova_has_it).seen_elsewhere(WEB1) == ()
+    assert as_nova_has_it.asked == [("n1",)], "all hosts are asked only where there is a doubt"
+    for at_n1 in (Sighting(host="n1"), Sighting(host="n1", problem="It does not answer.")):
+        assert await _looking(ApiDouble(), HostsDouble(n1=at_n1)).seen_elsewhere(WEB1) == ()
+    half = replace(AT_N2, post_copy=PostCopy.UNDER_WAY)
+    assert await _looking(ApiDouble(), HostsDouble(n2=half)).seen_elsewhere(WEB1) == ()
+    assert await _cloud(ApiDouble()).seen_elsewhere(WEB1) == ()
+
+
+async def test_a_guest_that_is_moved_meanwhile_is_not_told_as_lost() -> None:
+    for meanwhile in (
+        {HERE: {"server": server(host="n2")}},
+        {f"{HERE}/migrations": {"migrations": [in_progress("post-migrating")]}},
+        {HERE: {"server": server(status="MIGRATING", task="migrating")}},
+    ):
+        assert await _looking(ApiDouble(**meanwhile), HostsDouble(n2=AT_N2)).seen_elsewhere(WEB1) == ()
+
+
+async def test_only_a_doubtful_server_is_looked_for_where_its_own_host_cannot_be_asked() -> None:
+    at_n9 = {"host": "n9"}
+    hosts = HostsDouble(n2=AT_N2)
+    for status, seen in (("ACTIVE", ()), ("ERROR", ("n2",))):
+        one = server(status=status, **at_n9)
+        double = ApiDouble(**{HERE: {"server": one}})
+        assert await _looking(double, hosts).seen_elsewhere(instance_of(one, {})) == seen
+    assert hosts.asked == [("n1", "n2", "n3")]
 
 
 async def test_a_migration_whose_nova_compute_is_down_is_none_to_see_unless_that_is_not_known() -> None:

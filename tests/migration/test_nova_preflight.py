@@ -93,6 +93,21 @@ def test_what_stands_in_the_way_of_the_server(server: NovaServer, words: str) ->
     assert words in _obstacles(_instance(server=server))
 
 
+def test_a_server_that_libvirt_has_on_another_host_than_nova_is_told_as_there_and_as_nothing_else() -> None:
+    """Seen when RabbitMQ was restarted in the middle of a move: Nova lost its end."""
+    lost = replace(FACTS, seen_elsewhere=("n2",))
+    for server in (SERVER, replace(SERVER, status="ERROR", fault="Lost.")):
+        for destination in ("n1", "n2", "n3", ""):
+            verdict = check_nova(_inventory(), _instance(server=server), destination, lost, PLAIN)
+            (told,) = verdict.obstacles
+            assert told.startswith("web1 runs on n2, and Nova takes it to be on n1:")
+            assert verdict.instance.host == "n2"
+            assert verdict.order is None
+    on_two = check_nova(_inventory(), _instance(), "n3", replace(FACTS, seen_elsewhere=("n2", "n3")), PLAIN)
+    assert on_two.obstacles[0].startswith("web1 runs on n2 and n3, and Nova takes it to be on n1:")
+    assert on_two.instance.host == "n1"
+
+
 def test_a_migration_that_runs_already_is_named_with_whose_it_is() -> None:
     moving = replace(FACTS, under_way="to n3, running, asked for by user u1")
     server = replace(SERVER, status="MIGRATING", task_state="migrating")

@@ -97,24 +97,31 @@ def show(
     from hotfoot.migration.selection import find_instance
     from hotfoot.sizes import human_bytes
 
-    async def work(declared: Cluster, cloud: Cloud) -> tuple[Instance, tuple[str, ...], HostFiles | None]:
+    async def work(
+        declared: Cluster, cloud: Cloud
+    ) -> tuple[Instance, tuple[str, ...], HostFiles | None, tuple[str, ...]]:
         found = find_instance(await _look(declared, cloud, instance, closely=()), instance, from_host)
         addresses = await cloud.addresses(found) if found.running else ()
         if declared.openstack is not None:
-            return await cast("NovaCloud", cloud).in_detail(found), addresses, None
-        return found, addresses, await cast("LibvirtCloud", cloud).disk_files(found)
+            nova = cast("NovaCloud", cloud)
+            detailed, elsewhere = await asyncio.gather(nova.in_detail(found), nova.seen_elsewhere(found))
+            return detailed, addresses, None, elsewhere
+        return found, addresses, await cast("LibvirtCloud", cloud).disk_files(found), ()
 
-    found, addresses, files = with_cloud(cluster, work, cloud_name)
+    found, addresses, files, elsewhere = with_cloud(cluster, work, cloud_name)
     if as_json:
         places = {
             path: {"fs_type": seen.fs_type, "mount_source": seen.mount_source}
             for path, seen in (files.files.items() if files else ())
         }
-        typer.echo(json.dumps({**asdict(found), "addresses": addresses, "storage": places}))
+        typer.echo(
+            json.dumps({**asdict(found), "addresses": addresses, "storage": places, "seen_elsewhere": elsewhere})
+        )
         return
     rows = [
         ("uuid", found.uuid),
-        ("host", found.host or "none"),
+        ("host", f"{found.host or 'none'}{', as Nova has it' if elsewhere else ''}"),
+        *([("runs on", f"{' and '.join(elsewhere)}, says libvirt")] if elsewhere else ()),
         ("state", f"{found.state}{'' if found.persistent else ', transient'}"),
         *(nova_view.instance_rows(found, found.nova) if found.nova else ()),
         ("vcpus", str(found.vcpus)),

@@ -8,25 +8,23 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hotfoot.cloud import port_bindings
 from hotfoot.cloud.nova_migration import (
     ABORTABLE,
-    HOST,
     TASK,
     THE_API,
     Json,
-    Look,
     Repair,
     destination_of,
     is_shown_wrongly,
     job_sample,
-    together,
     why_no_repair,
 )
 from hotfoot.cloud.nova_move import NovaMove, is_down
 from hotfoot.cloud.nova_reasons import log_answer, log_question
+from hotfoot.cloud.nova_sightings import elsewhere, everywhere, in_progress
 from hotfoot.cloud.openstack_api import OpenStackApi, OpenStackRefusal
 from hotfoot.cloud.openstack_inventory import in_detail, look
 from hotfoot.cloud.protocol import NO_WAY_BACK, MemoryTouched, Offer, Usage
@@ -48,8 +46,6 @@ CLAIM_KEY = "hotfoot_claim"
 """Of the server's metadata: the claim on a server whose host cannot be asked itself."""
 LONGEST_VALUE = 255
 """Of one item of metadata (Nova)."""
-LOOK_AT_GUEST_S = 12.0
-"""For how long nova-compute may look at its guest; one that is down never answers."""
 JOBS_EVERY_S = 2.0
 """Between two questions for all migrations: Nova renews what it tells every 5 s."""
 WATCHED = ("queued", "preparing", "running", "post-migrating")
@@ -113,30 +109,24 @@ class NovaCloud:
 
     async def examine(self, instance: Instance, destination: str) -> PairFacts:
         """Ask Nova and Placement what a move of the server depends on."""
-        in_progress, needs, left = await asyncio.gather(
-            self._in_progress(instance.uuid),
+        moving, needs, left, others = await asyncio.gather(
+            in_progress(self._api, instance.uuid),
             self._needs(instance.uuid),
             port_bindings.leftovers(self._api, instance.uuid, instance.host),
+            self.seen_elsewhere(instance),
         )
         return PairFacts(
             destination=destination,
-            job_under_way=bool(in_progress),
+            job_under_way=bool(moving),
             nova=NovaFacts(
-                under_way=_in_words(in_progress[0]) if in_progress else None,
+                under_way=_in_words(moving[0]) if moving else None,
                 needs=needs,
                 names_cold_host=self._api.offers("2.56"),
                 visible=self.visible(instance.host) is not None,
                 leftover_bindings=left,
+                seen_elsewhere=others,
             ),
         )
-
-    async def _in_progress(self, uuid: str) -> list[dict[str, Any]]:
-        try:
-            return list((await self._api.get("compute", f"/servers/{uuid}/migrations"))["migrations"])
-        except OpenStackRefusal as refusal:
-            if refusal.status_code == 404:
-                return []
-            raise
 
     async def _needs(self, uuid: str) -> Mapping[str, int]:
         """Return what the server takes of its host; what comes from other providers (ports, shared pools) is not."""
@@ -251,7 +241,7 @@ class NovaCloud:
                 phase = Phase.FINISHING
             return JobSample(at_s=told.at_s, phase=phase, elapsed_ms=told.elapsed_ms)
         with suppress(HotfootError):
-            for migration in await self._in_progress(uuid):
+            for migration in await in_progress(self._api, uuid):
                 # Of one whose nova-compute is down the record goes on for ever: libvirt alone tells.
                 return None if await is_down(self._api, host) else job_sample(migration, time.monotonic())
         return None
@@ -286,7 +276,7 @@ class NovaCloud:
             uuid = str(record["instance_uuid"])
             name = await self._name_of(uuid)
             with suppress(HotfootError):
-                for migration in await self._in_progress(uuid):
+                for migration in await in_progress(self._api, uuid):
                     record = migration
             return (str(record["source_compute"]), uuid, name), job_sample(record, time.monotonic())
 
@@ -326,7 +316,7 @@ class NovaCloud:
         told_id, told_s = self._told_to_stop.get(uuid, (None, 0.0))
         if move and told_id == move.migration_id and time.monotonic() - told_s < ABORT_AGAIN_S:
             return True
-        migrations = await self._in_progress(uuid)
+        migrations = await in_progress(self._api, uuid)
         if not migrations:
             return False
         migration, hosts = migrations[0], self.visible(host)
@@ -349,7 +339,7 @@ class NovaCloud:
 
         With ``dry_run`` only whether that can be asked for is looked at.
         """
-        migrations = await self._in_progress(instance.uuid)
+        migrations = await in_progress(self._api, instance.uuid)
         if not migrations:
             raise HotfootError(
                 f"No migration of {instance.name} is under way: there is nothing to complete.", ExitStatus.REFUSED
@@ -370,42 +360,24 @@ class NovaCloud:
 
     async def sightings(self, uuid: str) -> tuple[Sighting, ...]:
         """Ask every host that can be asked, and Nova."""
-        by_hosts = await self._hosts.sightings(uuid) if self._hosts else ()
-        try:
-            server: Json | None = (await self._api.get("compute", f"/servers/{uuid}"))["server"]
-        except OpenStackRefusal as refusal:
-            if refusal.status_code != 404:
-                return (*by_hosts, _silent(refusal, by_hosts))
-            server = None
-        except HotfootError as error:
-            return (*by_hosts, _silent(error, by_hosts))
-        answers = {seen.host for seen in by_hosts if not seen.problem}
-        known = server is None or server.get(HOST) in answers
-        seen = together(by_hosts, server, Look.NOT_TOLD if known else await self._look_at_guest(uuid))
-        remarks = await self._moves[uuid].remarks() if uuid in self._moves else ()
-        return (*seen, *(Sighting(host=THE_API, remark=remark) for remark in remarks))
+        seen = await everywhere(self._api, self._hosts, uuid)
+        if uuid not in self._moves or any(one.host == THE_API for one in seen):
+            return seen
+        return (*seen, *(Sighting(host=THE_API, remark=remark) for remark in await self._moves[uuid].remarks()))
 
-    async def _look_at_guest(self, uuid: str) -> Look:
-        """Have nova-compute look at the guest now: what else Nova tells of it is from before."""
-        try:
-            async with asyncio.timeout(LOOK_AT_GUEST_S):
-                await self._api.get("compute", f"/servers/{uuid}/diagnostics")
-        except OpenStackRefusal as refusal:
-            not_running = refusal.status_code == 409 and "power state" in refusal.message.replace("_", " ")
-            return Look.NOT_RUNNING if not_running else Look.NOT_TOLD
-        except (HotfootError, TimeoutError):
-            return Look.NOT_TOLD
-        return Look.RUNNING
+    async def seen_elsewhere(self, instance: Instance) -> tuple[str, ...]:
+        """Return the hosts on which libvirt has a server alive, where it is not on the host that Nova names."""
+        return await elsewhere(self._api, self._hosts, instance)
 
     async def to_repair(self, instance: Instance) -> Repair:
         """Say what may be set right of a server, or why nothing may."""
-        server, in_progress, seen, left = await asyncio.gather(
+        server, moving, seen, left = await asyncio.gather(
             self._api.get("compute", f"/servers/{instance.uuid}"),
-            self._in_progress(instance.uuid),
+            in_progress(self._api, instance.uuid),
             self.sightings(instance.uuid),
             port_bindings.leftovers(self._api, instance.uuid, instance.host),
         )
-        why_not = why_no_repair(server["server"], seen, in_progress, leftovers=bool(left))
+        why_not = why_no_repair(server["server"], seen, moving, leftovers=bool(left))
         return Repair(why_not=why_not, state=is_shown_wrongly(server["server"]), bindings=left)
 
     async def repair(self, instance: Instance, wrong: Repair) -> None:
@@ -488,10 +460,3 @@ def _in_words(migration: Json) -> str:
     who = migration.get("user_id")
     by = f", asked for by user {who}" if who else ""
     return f"to {to}, {migration['status']} since {migration['created_at']} UTC{by} (migration {migration['id']})"
-
-
-def _silent(error: HotfootError, by_hosts: Sequence[Sighting]) -> Sighting:
-    """Return what a silent API stands for: a remark where hosts tell, else a host that does not answer."""
-    if by_hosts:
-        return Sighting(host=THE_API, remark=f"What Nova says of it is not known: {error}")
-    return Sighting(host=THE_API, problem=str(error))

@@ -18,6 +18,7 @@ from hotfoot.inventory import MOVABLE_STATES, InstanceState
 from hotfoot.migration.proof import Sighting
 from hotfoot.migration.result import Attached
 from hotfoot.migration.sample import JobSample, Phase
+from hotfoot.nova_words import taken_to_be_elsewhere
 
 Json = Mapping[str, Any]
 
@@ -303,12 +304,7 @@ def why_no_repair(
         told = "; ".join(f"{seen.host}: {seen.problem}" for seen in sightings if seen.problem)
         return f"Nobody sees {name} running{f' ({told.rstrip(chr(46))})' if told else ''}, so that its state stays."
     if elsewhere:
-        where = " and ".join(seen.host for seen in alive)
-        return (
-            f"{name} runs on {where}, and Nova takes it to be on {host}: to set its state would make that worse, and no"
-            " call of Nova's API sets its host. Do not stop, start, rebuild or move it through Nova before its host and"
-            " its node are right in Nova's database."
-        )
+        return taken_to_be_elsewhere(str(name), [seen.host for seen in alive], str(host))
     if alive[0].state is not InstanceState.RUNNING:
         return f"{name} is {alive[0].state} on {host}: Nova would take it for running."
     return None

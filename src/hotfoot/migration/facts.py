@@ -56,6 +56,8 @@ class NovaFacts:
     """Whether libvirt on its source can be asked, so that the whole migration can be seen."""
     leftover_bindings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Hosts to which its ports are still bound by a move that was broken off, each with the ports (ids)."""
+    seen_elsewhere: tuple[str, ...] = ()
+    """Hosts on which libvirt has it alive, where it is not on the one that Nova names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

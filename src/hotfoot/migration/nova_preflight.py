@@ -13,8 +13,8 @@ from hotfoot.inventory import Instance, InstanceState, Inventory
 from hotfoot.migration.facts import NovaFacts
 from hotfoot.migration.options import MigrationOptions, Mode, Order
 from hotfoot.migration.policy import DEFAULT, Policy
-from hotfoot.migration.preflight import Verdict
-from hotfoot.nova_words import NovaHost, ServerGroup
+from hotfoot.migration.preflight import Verdict, refuse
+from hotfoot.nova_words import NovaHost, ServerGroup, taken_to_be_elsewhere
 
 LIVE_STATUSES = ("ACTIVE", "PAUSED")
 COLD_STATUSES = ("ACTIVE", "SHUTOFF")
@@ -28,8 +28,12 @@ def check_nova(
 ) -> Verdict:
     """Judge one server and one destination; an empty one is Nova's to choose.
 
-    Invariant: an order is given only when no obstacle is known; and every obstacle is reported, not the first.
+    Invariant: an order is given only when no obstacle is known; and every obstacle is reported, not the first. Only
+    where Nova is wrong about the source, nothing else that it says of the move is worth a word.
     """
+    if there := facts.seen_elsewhere:
+        found = replace(instance, host=there[0]) if len(there) == 1 else instance
+        return refuse(found, destination, (taken_to_be_elsewhere(instance.name, there, instance.host),))
     obstacles = (
         *_server(instance, facts, options),
         *(_there(inventory, instance, destination, facts, options) if destination else ()),
