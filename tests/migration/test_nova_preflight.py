@@ -86,7 +86,6 @@ def test_what_stands_in_the_way_on_the_destination(there: NovaHost, words: str) 
         (replace(SERVER, status="SHUTOFF"), "moves only what is ACTIVE or PAUSED (--cold does)"),
         (replace(SERVER, status="ACTIVE", task_state="rebooting"), "Nova works on web1 (rebooting)"),
         (replace(SERVER, status="ERROR", fault="No valid host."), "in ERROR (No valid host), and running on n1"),
-        (replace(SERVER, host_status="DOWN"), "nova-compute on n1, the source, is down"),
     ],
 )
 def test_what_stands_in_the_way_of_the_server(server: NovaServer, words: str) -> None:
@@ -106,6 +105,16 @@ def test_a_server_that_libvirt_has_on_another_host_than_nova_is_told_as_there_an
     on_two = check_nova(_inventory(), _instance(), "n3", replace(FACTS, seen_elsewhere=("n2", "n3")), PLAIN)
     assert on_two.obstacles[0].startswith("web1 runs on n2 and n3, and Nova takes it to be on n1:")
     assert on_two.instance.host == "n1"
+
+
+def test_a_source_whose_nova_compute_is_not_up_is_told_whatever_the_server_says_of_it() -> None:
+    """With the server Nova tells UNKNOWN of a host that is not up, MAINTENANCE of a disabled one (compute/api.py)."""
+    down = replace(_inventory(), hosts=(_host("n1", replace(ROOMY, up=False)), _host("n2", ROOMY)))
+    for destination in ("n2", ""):
+        for said in ("UP", "UNKNOWN", "MAINTENANCE", None):
+            server = _instance(server=replace(SERVER, host_status=said))
+            (told,) = check_nova(down, server, destination, FACTS, PLAIN).obstacles
+            assert told.startswith("nova-compute on n1, the source, is down, so that Nova cannot move web1;")
 
 
 def test_a_migration_that_runs_already_is_named_with_whose_it_is() -> None:

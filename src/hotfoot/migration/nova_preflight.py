@@ -36,6 +36,7 @@ def check_nova(
         return refuse(found, destination, (taken_to_be_elsewhere(instance.name, there, instance.host),))
     obstacles = (
         *_server(instance, facts, options),
+        *_here(inventory, instance),
         *(_there(inventory, instance, destination, facts, options) if destination else ()),
     )
     live = Mode.BLOCK if options.block else Mode.LIVE
@@ -84,15 +85,18 @@ def _server(instance: Instance, facts: NovaFacts, options: MigrationOptions) -> 
         yield f"{name} was shut off when its cold move was planned, and is {nova.status} now: it is not stopped for it."
     if not instance.host:
         yield f"Nova has put {name} on no host, so that there is nothing to move."
-    if nova.host_status == "DOWN":
-        yield (
-            f"nova-compute on {instance.host}, the source, is down, so that Nova cannot move {name}; start it there"
-            " (`systemctl status nova-compute`)."
-        )
     if options.cold and options.block is not None:
         yield "--block and --no-block are for live migrations; a cold one copies what is local anyway."
     elif options.block and instance.disks and all(disk.kind == "cinder" for disk in instance.disks):
         yield f"{name} has no local disk to copy: all are volumes, which stay where they are; leave out --block."
+
+
+def _here(inventory: Inventory, instance: Instance) -> Iterator[str]:
+    if any(host.name == instance.host and host.nova and not host.nova.up for host in inventory.hosts):
+        yield (
+            f"nova-compute on {instance.host}, the source, is down, so that Nova cannot move {instance.name}; start it"
+            " there (`systemctl status nova-compute`)."
+        )
 
 
 def _there(
