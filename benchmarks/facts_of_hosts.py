@@ -78,7 +78,7 @@ def _ansible(access: SshAccess, venv: Path | None) -> Iterator[Callable[[], None
             venv = Path(folder) / "venv"
             _say(f"installing {_ANSIBLE} into a virtual environment that is removed at the end")
             subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-            subprocess.run([venv / "bin" / "pip", "install", "--quiet", _ANSIBLE], check=True)
+            subprocess.run([venv / "bin" / "pip", "install", "-qq", _ANSIBLE], check=True)
         inventory = Path(folder) / "inventory"
         names = "\n".join(host.name for host in access.cluster.hosts)
         inventory.write_text(

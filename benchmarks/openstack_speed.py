@@ -141,7 +141,7 @@ def _client(venv: Path | None) -> Iterator[str]:
             venv = Path(folder) / "venv"
             _say(f"installing {_CLIENT} into a virtual environment that is removed at the end")
             subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-            subprocess.run([venv / "bin" / "pip", "install", "--quiet", _CLIENT], check=True)
+            subprocess.run([venv / "bin" / "pip", "install", "-qq", _CLIENT], check=True)
         yield str(venv / "bin" / "openstack")
 
 
