@@ -42,9 +42,8 @@ _OPEN_LINK = "10gbit"
 _SOURCE, *_OTHERS = _HOSTS = ("n1", "n2", "n3")
 _INSTANCES = tuple(f"vm{number}" for number in range(1, 13))
 _UP = ("--hosts", "3", "--instances", "0")
-_MEMORY_MIB = 320
-_REWRITTEN = 5 / 8
-"""Of an instance's memory."""
+_LOAD = ("--memory", "320", "--rate", "1", "--area", "200")
+"""Of each instance; six of them are about what a lab host has room for."""
 _HOME_AT_ONCE = 3
 _MOST_S = 900
 """That one drain may take."""
@@ -129,10 +128,9 @@ def _home(lab: _Lab) -> None:
     lab.by_hotfoot("restore", _SOURCE)
 
 
-def _measure(lab: _Lab, links: list[str], memory_mib: int) -> Iterator[Drain]:
-    load = ("--memory", str(memory_mib), "--rate", "1", "--area", str(round(memory_mib * _REWRITTEN)))
+def _measure(lab: _Lab, links: list[str]) -> Iterator[Drain]:
     for instance in _INSTANCES:
-        hotfoot("lab", "instance", "add", instance, "--name", lab.name, "--host", _SOURCE, *load)
+        hotfoot("lab", "instance", "add", instance, "--name", lab.name, "--host", _SOURCE, *_LOAD)
     for link in links:
         for way in (HOTFOOT, ONE_BY_ONE, ALL_AT_ONCE):
             lab.shape(link)
@@ -157,9 +155,6 @@ def main() -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description="A host emptied by hotfoot drain and by hand.")
     parser.add_argument("--links", nargs="+", choices=tuple(_LINKS), default=list(_LINKS), help="[default: all]")
-    parser.add_argument(
-        "--memory", type=int, default=_MEMORY_MIB, metavar="MIB", help="of each instance [default: %(default)s]"
-    )
     parser.add_argument("--name", default="drain", help="the lab's name [default: drain]")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     options = parser.parse_args()
@@ -170,7 +165,7 @@ def main() -> None:
         with raised_lab(_UP, options.name) as told:
             addresses = {host["name"]: host["address"] for host in told["hosts"]}
             lab = _Lab(name=options.name, cluster_file=Path(told["cluster_file"]), addresses=addresses)
-            for drain in _measure(lab, options.links, options.memory):
+            for drain in _measure(lab, options.links):
                 drains.append(drain)
                 text = _kept(drains, told)
     except (HotfootError, subprocess.SubprocessError, OSError) as error:
