@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hotfoot.cloud.nova_migration import HOST, TASK, THE_API, Json, Look, together
@@ -61,7 +61,7 @@ async def elsewhere(api: OpenStackApi, hosts: LibvirtCloud | None, instance: Ins
             return ()
     elif instance.nova.status != "ERROR":
         return ()
-    others: Collection[str] = tuple(host for host in hosts.hosts if host != instance.host)
+    others = [host for host in hosts.hosts if host != instance.host]
     alive = tuple(seen.host for seen in await hosts.sightings(instance.uuid, others) if seen.alive)
     if not alive:
         return ()
