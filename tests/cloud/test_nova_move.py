@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, cast
@@ -7,7 +8,9 @@ from typing import Any, cast
 import pytest
 from tests.cloud.nova_words import UUID, failed, in_progress, record, server
 
-from hotfoot.cloud import nova_move
+from hotfoot.cloud import nova_before, nova_move
+from hotfoot.cloud.nova_before import look_before
+from hotfoot.cloud.nova_cloud import NovaCloud
 from hotfoot.cloud.nova_move import NovaMove
 from hotfoot.cloud.nova_reasons import STARTED_AGAIN
 from hotfoot.cloud.openstack_api import OpenStackApi, OpenStackRefusal
@@ -110,9 +113,13 @@ def _move(
     return NovaMove(double.api, order, log_of, still_runs, ([] if said is None else said).append, look_s)
 
 
+async def _start(double: ApiDouble, move: NovaMove) -> None:
+    await move.start(await look_before(double.api, UUID))
+
+
 async def _done(double: ApiDouble, order: Order, log: tuple[str, ...] = ()) -> NovaMove:
     move = _move(double, order, log)
-    await move.start()
+    await _start(double, move)
     await move.follow()
     return move
 
@@ -137,11 +144,37 @@ async def test_what_goes_with_a_server_is_told_before_and_after() -> None:
     double = ApiDouble([(MOVING, in_progress(dest_compute="n3")), (server(host="n3"), _done_to("n3"))])
     double.volumes = [{"volumeId": "v1", "device": "/dev/vdb"}]
     move = _move(double, _order("n3"))
-    await move.start()
+    await _start(double, move)
     assert move.attached() == ()
     await move.follow()
     assert await move.remarks() == ()
     assert move.attached() == (Attached(kind="volume", id="v1", before="/dev/vdb", after="/dev/vdb"),)
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+async def test_what_was_looked_at_ahead_counts_while_it_is_fresh(fresh: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nova_before, "FRESH_S", 60.0 if fresh else -1.0)
+    monkeypatch.setattr(nova_move, "UNCHANGED_S", -1.0)
+    double = ApiDouble([(server(host="n2"), record("completed"))])
+    double.volumes = [{"volumeId": "v1", "device": "/dev/vdb"}]
+    cloud = NovaCloud(double.api, None)
+    cloud.look_ahead(_order())
+    await asyncio.sleep(0.01)
+    double.volumes = []
+    await cloud.migrate(_order(), lambda: None, print)
+    await asyncio.sleep(0.01)
+    assert [each.id for each in cloud.attached(UUID)] == (["v1"] if fresh else [])
+
+
+async def test_a_look_ahead_that_fails_does_not_stop_a_move() -> None:
+    double = ApiDouble([HotfootError("Nova does not answer."), (server(host="n2"), record("completed"))])
+    cloud = NovaCloud(double.api, None)
+    double.begun_elsewhere((server(), record("completed", id=1)))
+    cloud.look_ahead(_order())
+    await asyncio.sleep(0.01)
+    double.script.insert(0, (server(), record("completed", id=1)))
+    await cloud.migrate(_order(), lambda: None, print)
+    assert double.asked == [{"os-migrateLive": {"host": "n2", "block_migration": "auto"}}]
 
 
 def _done_to(host: str) -> dict[str, Any]:
@@ -184,7 +217,7 @@ async def test_what_nova_takes_back_before_it_calls_it_an_error_is_followed_unti
     monkeypatch.setattr(nova_move, "LAST_WORD_LOOKS", 1000)
     back, error = (server(), record(word)), (server(status="ERROR"), record("error"))
     move = _move(double := ApiDouble([(MOVING, in_progress()), back, back, error]), _order(), look_s=0.01)
-    await move.start()
+    await _start(double, move)
     with pytest.raises(MoveEnded):
         await move.follow()
     assert double.script == []
@@ -276,7 +309,7 @@ async def test_a_source_that_goes_down_is_told_once_and_libvirt_is_followed_unti
     double.source_states = ["up", "down"]
     said: list[str] = []
     move = _move(double, _order(), libvirt=(True, True, True, True, False), said=said)
-    await move.start()
+    await _start(double, move)
     with pytest.raises(MoveEnded, match="nova-compute on n1, the source, was started again in the middle") as ended:
         await move.follow()
     assert not ended.value.aborted
@@ -290,7 +323,7 @@ async def test_once_libvirt_is_done_a_source_that_is_down_is_not_waited_for() ->
     double = ApiDouble([(MOVING, in_progress())] * 3)
     double.source_states = ["down"]
     move = _move(double, _order(), libvirt=(True, False))
-    await move.start()
+    await _start(double, move)
     with pytest.raises(MoveEnded, match="does not know how it ends"):
         await move.follow()
 
@@ -301,14 +334,14 @@ async def test_without_libvirt_a_source_that_is_down_is_waited_for_a_while(monke
     double.source_states = ["down", "down", "up"]
     said: list[str] = []
     move = _move(double, _order(), libvirt=(None,), said=said)
-    await move.start()
+    await _start(double, move)
     await move.follow()
     assert ["it is waited for, five minutes at most" in each for each in said] == [True]
     monkeypatch.setattr(nova_move, "SILENT_S", -1.0)
     double = ApiDouble([(MOVING, in_progress())])
     double.source_states = ["down"]
     move = _move(double, _order(), libvirt=(None,))
-    await move.start()
+    await _start(double, move)
     with pytest.raises(MoveEnded, match="does not know how it ends"):
         await move.follow()
 
@@ -317,7 +350,7 @@ async def test_a_record_that_nobody_ends_any_more_is_not_waited_for(monkeypatch:
     monkeypatch.setattr(nova_move, "SETTLE_S", -1.0)
     double = ApiDouble([(MOVING, in_progress("preparing")), *[(server(), in_progress("preparing"))] * 3])
     move = _move(double, _order(), (STARTED_AGAIN,), libvirt=(True, False))
-    await move.start()
+    await _start(double, move)
     with pytest.raises(MoveEnded, match="was started again in the middle"):
         await move.follow()
     there = server(host="n2")
@@ -334,7 +367,7 @@ async def test_what_nova_gave_up_is_followed_as_long_as_libvirt_goes_on(
     double = ApiDouble([(MOVING, in_progress()), *[given_up] * 3])
     said: list[str] = []
     move = _move(double, _order(), libvirt=(True, True, False), said=said)
-    await move.start()
+    await _start(double, move)
     with pytest.raises(MoveEnded, match="Nova does not say why"):
         await move.follow()
     assert double.script == []

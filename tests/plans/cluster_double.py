@@ -125,6 +125,9 @@ class ClusterDouble:
         sample = JobSample(at_s=0.0, phase=Phase.COPYING_MEMORY)
         return {(order.source, uuid, order.name): sample for uuid, order in self.running.items()}
 
+    def look_ahead(self, order: Order) -> None:
+        pass
+
     async def migrate(self, order: Order, on_iteration: Callable[[], None], say: Callable[[str], None]) -> None:
         self.begin(order)
         await self.follow(order)

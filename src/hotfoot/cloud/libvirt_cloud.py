@@ -235,6 +235,9 @@ class LibvirtCloud:
         except libvirt.libvirtError as error:
             raise HotfootError(self._said(instance.host, error)) from error
 
+    def look_ahead(self, order: Order) -> None:
+        """Look at nothing: libvirt looks at everything itself."""
+
     async def migrate(self, order: Order, on_iteration: Callable[[], None], say: Callable[[str], None]) -> None:
         """Move the instance by ``virDomainMigrateToURI3``, which returns when all is done."""
         loop = asyncio.get_running_loop()

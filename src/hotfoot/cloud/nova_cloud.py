@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from hotfoot.cloud import port_bindings
+from hotfoot.cloud.nova_before import Before, look_before
 from hotfoot.cloud.nova_migration import (
     ABORTABLE,
     TASK,
@@ -65,6 +66,7 @@ class NovaCloud:
         self._api = api
         self._hosts = hosts
         self._moves: dict[str, NovaMove] = {}
+        self._ahead: dict[str, asyncio.Task[Before | None]] = {}
         self._seen_in_libvirt: set[str] = set()
         self._libvirt_names: dict[str, str] = {}
         self._names: dict[str, str] = {}
@@ -177,13 +179,29 @@ class NovaCloud:
         hosts = self.visible(instance.host)
         return await hosts.disk_files(instance) if hosts else HostFiles()
 
+    def look_ahead(self, order: Order) -> None:
+        """Begin to ask Nova how the server is, which a move asks first of all."""
+
+        async def looking() -> Before | None:
+            with suppress(HotfootError):  # the move asks again, and says it then
+                return await look_before(self._api, order.uuid)
+            return None
+
+        self._ahead[order.uuid] = asyncio.create_task(looking())
+
+    async def _before(self, uuid: str) -> Before:
+        """Return how the server is, as it was looked at ahead where that was just now. Raises HotfootError."""
+        ahead = self._ahead.pop(uuid, None)
+        before = await ahead if ahead else None
+        return before if before and before.is_fresh else await look_before(self._api, uuid)
+
     async def migrate(self, order: Order, on_iteration: Callable[[], None], say: Callable[[str], None]) -> None:
         """Have Nova move the server, and follow it until Nova says that it is done. Raises MoveEnded."""
         move = self._moves[order.uuid] = self._move(order, say)
         self._told_to_stop.pop(order.uuid, None)
         self._seen_in_libvirt.discard(order.uuid)
         try:
-            await move.start()
+            await move.start(await self._before(order.uuid))
             on_iteration()
             await move.follow()
         finally:
@@ -446,6 +464,9 @@ class NovaCloud:
 
     async def close(self) -> None:
         """Let go of the API and of all hosts."""
+        for ahead in self._ahead.values():
+            ahead.cancel()
+        await asyncio.gather(*self._ahead.values(), return_exceptions=True)
         await self._api.close()
         if self._hosts:
             await self._hosts.close()

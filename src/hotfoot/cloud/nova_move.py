@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
+from hotfoot.cloud.nova_before import Before, actions_of, belongings_of, records_of
 from hotfoot.cloud.nova_migration import (
     ENDS,
     HOST,
@@ -89,11 +90,8 @@ class NovaMove:
         self._look_s = look_s
         self._path = f"/servers/{order.uuid}"
         self._began_s = time.monotonic()
-        self._earlier: frozenset[int] = frozenset()
-        self._earlier_actions: frozenset[str] = frozenset()
-        self._before = Belongings()
+        self._before = Before()
         self._after: Belongings | None = None
-        self._state_before = InstanceState.UNKNOWN
         self._record: Json | None = None
         self._no_answer: HotfootError | None = None
         self._reverted: str | None = None
@@ -139,16 +137,11 @@ class NovaMove:
 
     def attached(self) -> tuple[Attached, ...]:
         """Return volumes and ports before and after; nothing where it has not moved, or they could not be asked for."""
-        return attached(self._before, self._after) if self._after is not None else ()
+        return attached(self._before.belongings, self._after) if self._after is not None else ()
 
-    async def start(self) -> None:
+    async def start(self, before: Before) -> None:
         """Ask Nova for it. Raises MoveEnded where Nova refuses at once."""
-        records, actions, server, self._before = await asyncio.gather(
-            self._records(), self._actions(), self._api.get("compute", self._path), self._belongings()
-        )
-        self._earlier = frozenset(int(one["id"]) for one in records)
-        self._earlier_actions = frozenset(str(one["request_id"]) for one in actions)
-        self._state_before = instance_of(server["server"], {}).state
+        self._before = before
         self._began_s = time.monotonic()
         try:
             await self._api.post("compute", f"{self._path}/action", self._request())
@@ -163,10 +156,11 @@ class NovaMove:
 
     async def take_up(self, state_before: InstanceState) -> None:
         """Take over a cold migration that another process asked for, of a server that was in this state before it."""
-        records, self._before = await asyncio.gather(self._records(), self._belongings())
-        self._state_before = state_before
+        uuid = self._order.uuid
+        records, belongings = await asyncio.gather(records_of(self._api, uuid), belongings_of(self._api, uuid))
         self._record = own_record([one for one in records if one.get("source_compute") == self._order.source], ())
-        self._earlier = frozenset(int(one["id"]) for one in records) - {self.migration_id or 0}
+        earlier = frozenset(int(one["id"]) for one in records) - {self.migration_id or 0}
+        self._before = Before(records=earlier, state=state_before, belongings=belongings)
 
     def _request(self) -> dict[str, Any]:
         order = self._order
@@ -257,26 +251,11 @@ class NovaMove:
     async def _own_record(self) -> Json | None:
         if not self.cold:
             answer = await self._api.get("compute", f"{self._path}/migrations")
-            if found := own_record(answer["migrations"], self._earlier):
+            if found := own_record(answer["migrations"], self._before.records):
                 return found
-        found = own_record(await self._records(), self._earlier)
+        found = own_record(await records_of(self._api, self._order.uuid), self._before.records)
         # Only while it is in progress Nova tells how much has been sent: what was last known stays.
         return {**(self._record or {}), **found} if found else None
-
-    async def _records(self) -> list[dict[str, Any]]:
-        answer = await self._api.get("compute", "/os-migrations", instance_uuid=self._order.uuid)
-        return list(answer["migrations"])
-
-    async def _actions(self) -> list[dict[str, Any]]:
-        answer = await self._api.get("compute", f"{self._path}/os-instance-actions")
-        return list(answer["instanceActions"])
-
-    async def _belongings(self) -> Belongings:
-        attachments, interfaces = await asyncio.gather(
-            self._api.get("compute", f"{self._path}/os-volume_attachments"),
-            self._api.get("compute", f"{self._path}/os-interface"),
-        )
-        return Belongings.of(attachments["volumeAttachments"], interfaces["interfaceAttachments"])
 
     async def _look_at_source(self) -> None:
         """Say once that nova-compute on the source is down, without which Nova learns nothing of the move any more.
@@ -309,11 +288,11 @@ class NovaMove:
             return
         now = instance_of(server, {})
         expected = self._order.destination or now.host
-        if now.host == expected != self._order.source and now.state is self._state_before:
+        if now.host == expected != self._order.source and now.state is self._before.state:
             action = {"confirmResize": None}
         else:
             self._reverted = (
-                f"It was {self._state_before} before, and {now.state} on {now.host}: it was brought back (reverted)."
+                f"It was {self._before.state} before, and {now.state} on {now.host}: it was brought back (reverted)."
             )
             action = {"revertResize": None}
         try:
@@ -348,10 +327,10 @@ class NovaMove:
         end_s = time.monotonic() + UNCHANGED_S
         while True:
             try:
-                self._after = await self._belongings()
+                self._after = await belongings_of(self._api, self._order.uuid)
             except HotfootError as error:
                 return (f"Whether its volumes and ports are as before is not known: {error}",)
-            changed = differences(self._before, self._after)
+            changed = differences(self._before.belongings, self._after)
             if not changed or time.monotonic() > end_s:
                 return changed
             await asyncio.sleep(self._look_s)
@@ -360,8 +339,9 @@ class NovaMove:
         """Return what Nova and its logs say of the failure, and whether somebody told it to stop."""
         action: Json | None = None
         stopped = False
+        known = self._before.actions
         with suppress(HotfootError):
-            own = [one for one in await self._actions() if one["request_id"] not in self._earlier_actions]
+            own = [one for one in await actions_of(self._api, self._order.uuid) if one["request_id"] not in known]
             stopped = any(one["action"] == "live_migration_cancel" for one in own)
             wanted = "migrate" if self.cold else "live-migration"
             request = next((str(one["request_id"]) for one in own if one["action"] == wanted), None)

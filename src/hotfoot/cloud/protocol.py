@@ -101,6 +101,12 @@ class Cloud(Protocol):
     async def disk_bytes(self, instance: Instance, targets: tuple[str, ...]) -> tuple[int, int]:
         """Return what of these disks is written on the source, and what they could hold; raises HotfootError."""
 
+    def look_ahead(self, order: Order) -> None:
+        """Learn that this move is about to begin, so that what it looks at first can be looked at meanwhile.
+
+        Nothing is changed by it, and the move may not come after all.
+        """
+
     async def migrate(self, order: Order, on_iteration: Callable[[], None], say: Callable[[str], None]) -> None:
         """Move the instance; return when the hypervisor says that it is done.
 

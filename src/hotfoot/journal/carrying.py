@@ -67,7 +67,10 @@ class Carrying:
     async def claim(self) -> None:
         """Claim the instance. Raises HotfootError (refused) when another process moves it."""
         preparation, keeping = self._prepared()
-        await keeping.claim(preparation.verdict.instance)
+        verdict = preparation.verdict
+        if verdict.order:
+            self._cloud.look_ahead(verdict.order)  # while the claim settles
+        await keeping.claim(verdict.instance)
 
     @property
     def under_way(self) -> bool:
