@@ -154,7 +154,7 @@ def test_every_service_that_a_fault_may_stop_is_known_to_the_script_that_stops_i
 def test_all_python_packages_are_pinned() -> None:
     text = (files("hotfoot.lab") / "openstack" / "requirements.txt").read_text()
     pinned = dict(line.split("==") for line in text.splitlines())
-    assert {"nova", "keystone", "openstack-placement", "glance", "neutron", "cinder", "pymysql", "waitress"} <= set(
+    assert {"nova", "keystone", "openstack-placement", "glance", "neutron", "cinder", "pymysql", "gunicorn"} <= set(
         pinned
     )
     assert pinned["nova"] == "34.0.0"

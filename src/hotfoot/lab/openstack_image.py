@@ -2,7 +2,7 @@
 
 The services themselves come from the Python package index, in the versions of ``openstack/requirements.txt``, by pip
 with this machine's settings. That file is what `uv pip compile --python-version 3.13` makes of nova, keystone,
-openstack-placement, glance, neutron, cinder, waitress, PyMySQL and SQLAlchemy<2.1. The databases have all their tables,
+openstack-placement, glance, neutron, cinder, gunicorn, PyMySQL and SQLAlchemy<2.1. The databases have all their tables,
 and are copied for each lab instead of made.
 """
 

@@ -8,7 +8,8 @@ address=$(cat /etc/openstack/address)
 pid_file=/run/openstack/$name.pid
 
 export HOME=/root LANG=C.UTF-8 PATH=/opt/openstack/bin:/usr/sbin:/usr/bin:/sbin:/bin PYTHONPATH=/opt/openstack/python
-serve() { set_command python3 /opt/openstack/lib/serve.py "$name" "$1" "$address" "$2"; }
+# MODULE PORT [PROCESSES]
+serve() { set_command python3 /opt/openstack/lib/serve.py "$name" "$1" "$address" "$2" "${3:-1}"; }
 set_command() { command=$(for word in "$@"; do printf '%s ' "$word"; done); }
 
 case $name in
@@ -23,7 +24,7 @@ case $name in
     placement) export OS_PLACEMENT_CONFIG_DIR=/etc/placement; serve placement.wsgi.api 8778 ;;
     glance) export OS_GLANCE_CONFIG_DIR=/etc/glance; serve glance.wsgi.api 9292 ;;
     neutron) export OS_NEUTRON_CONFIG_FILES=neutron.conf; serve neutron.wsgi.api 9696 ;;
-    nova-api) serve nova.wsgi.osapi_compute 8774 ;;
+    nova-api) serve nova.wsgi.osapi_compute 8774 2 ;;
     cinder-api) serve cinder.wsgi.api 8776 ;;
     nova-conductor | nova-scheduler | cinder-scheduler | cinder-volume) set_command "$name" ;;
     fake-hosts) set_command python3 /opt/openstack/python/fakecompute.py "$(cat /etc/openstack/fake-hosts)" ;;
