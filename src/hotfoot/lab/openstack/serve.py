@@ -21,6 +21,8 @@ _OPTIONS = {
     "threads": 1 if int(processes) > 1 else 8,
     "timeout": 300,
     "keepalive": 300,
+    # Nova names 150 servers to Neutron in one address, which is longer than what is let in by default.
+    "limit_request_line": 0,
     "control_socket_disable": True,
 }
 
