@@ -373,6 +373,7 @@ def test_a_nova_compute_that_comes_back_while_libvirt_copies_breaks_the_move_off
     repaired = lab.run("repair-state", bereft.instance)
     assert repaired.status == 0, repaired.err
     assert f"bindings to {bereft.destination} (1 port)" in repaired.out
+    wait_until(lambda: all_up(lab), "the source's nova-compute does not come up")
     moved = lab.run("migrate", bereft.instance, bereft.destination, *QUICK, timeout_s=300)
     assert moved.status == 0, moved.out + moved.err
     lab.verify(bereft.instance)
