@@ -145,6 +145,7 @@ def test_an_abort_leaves_the_guest_unharmed_and_a_wrong_state_is_repaired(lab: T
     lab.verify("vm1")
     if status(lab, "vm1") == "ERROR":
         assert "`hotfoot repair-state vm1`" in said.json["reason"]
+        assert "`hotfoot repair-state vm1`" in stopped.err
         assert lab.run("repair-state", "vm1", "--dry-run").status == 0
         assert lab.run("repair-state", "vm1").status == 0
     assert status(lab, "vm1") == "ACTIVE"

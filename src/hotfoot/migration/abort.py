@@ -11,6 +11,8 @@ from hotfoot.inventory import Instance, InstanceState
 
 _PATIENCE_S = 20.0
 _AGAIN_S = 0.2
+LAST_WORD_S = 2.0
+"""How long Nova may show a server as before, once its migration was cancelled, and then set it to ERROR yet."""
 
 
 async def abort(cloud: Cloud, instance: Instance) -> tuple[str, ...] | None:
@@ -23,11 +25,14 @@ async def abort(cloud: Cloud, instance: Instance) -> tuple[str, ...] | None:
         return None
     await cloud.abort(instance.host, instance.uuid)
     end_s = time.monotonic() + _PATIENCE_S
+    home_s: float | None = None
     while time.monotonic() < end_s:
         if await cloud.job(instance.host, instance.uuid) is None:
             for seen in await cloud.sightings(instance.uuid):
                 if seen.host == instance.host and seen.state in (InstanceState.RUNNING, InstanceState.PAUSED):
-                    return (seen.remark,) if seen.remark else ()
+                    home_s = home_s or time.monotonic()
+                    if seen.remark or instance.nova is None or time.monotonic() - home_s >= LAST_WORD_S:
+                        return (seen.remark,) if seen.remark else ()
                 if seen.host != instance.host and seen.state is InstanceState.RUNNING:
                     raise HotfootError(f"Too late: {instance.name} had moved already, and runs on {seen.host}.")
         await asyncio.sleep(_AGAIN_S)
